@@ -1,0 +1,1 @@
+"""Entry points. The only room that reads the command line and the environment."""
