@@ -4,9 +4,11 @@ The `.proto` files in `controller/containerd/wire/` are written by hand and hold
 them is a build product and is never committed. Runs for wheels and for editable installs alike.
 """
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from grpc_tools import protoc
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 WIRE = Path(__file__).parent / "controller" / "containerd" / "wire"
@@ -14,16 +16,19 @@ WIRE = Path(__file__).parent / "controller" / "containerd" / "wire"
 
 def compile_wire(directory: Path = WIRE) -> None:
     """Compile every `.proto` below `directory` to a module and its type stub beside it."""
-    from importlib.resources import files
-
-    from grpc_tools import protoc
-
     root = directory.parents[2]
     well_known = str(files("grpc_tools") / "_proto")
     protos = [str(path.relative_to(root)) for path in sorted(directory.glob("*.proto"))]
     if not protos:
         raise FileNotFoundError(f"no .proto files in {directory}")
-    arguments = ["protoc", f"-I{root}", f"-I{well_known}", f"--python_out={root}", f"--pyi_out={root}", *protos]
+    arguments = [
+        "protoc",
+        f"-I{root}",
+        f"-I{well_known}",
+        f"--python_out={root}",
+        f"--pyi_out={root}",
+        *protos,
+    ]
     if protoc.main(arguments) != 0:
         raise RuntimeError(f"protoc failed on {', '.join(protos)}")
 
@@ -33,7 +38,7 @@ class WireBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Compile the wire definitions; raises when protoc finds fault with them."""
         compile_wire()
         build_data["artifacts"].append("controller/containerd/wire/*_pb2.py*")
