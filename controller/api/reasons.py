@@ -1,0 +1,156 @@
+"""The one vocabulary of reasons: the same word in a condition, an event, a metric label and the documentation.
+
+Each member carries what it means and what to do about it; the table of reasons in docs/container.md is generated from here.
+A reason is never renamed once released. Pure: no input or output.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is as it is, in one CamelCase word."""
+
+    meaning: str
+    """What the word says about the container, in one sentence."""
+    next_step: str
+    """What its reader can do; empty when there is nothing to do."""
+
+    def __new__(cls, word: str, meaning: str, next_step: str = "") -> "Reason":
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        member.next_step = next_step
+        member.__doc__ = f"{meaning} {next_step}".strip()
+        return member
+
+    # The container is where its user wants it, or came to an end by itself.
+    RUNNING = "Running", "The process runs."
+    PAUSED = (
+        "Paused",
+        "The processes are frozen, as `desiredState: Paused` asks.",
+        "Set `desiredState: Running` to thaw them.",
+    )
+    STOPPED = (
+        "Stopped",
+        "The process was stopped, as `desiredState: Stopped` asks.",
+        "Set `desiredState: Running` to start it again.",
+    )
+    CREATED = "Created", "The container is made, and its process has not been started."
+    COMPLETED = "Completed", "The process ended by itself with exit code 0."
+    ERROR = (
+        "Error",
+        "The process ended with an exit code other than 0, or by a signal.",
+        "Look at `status.exitCode` and `status.signal`.",
+    )
+    OOM_KILLED = (
+        "OOMKilled",
+        "The kernel killed the process for want of memory.",
+        "Raise `resources.limits.memory`, or make the program use less.",
+    )
+
+    # The declaration.
+    VALID = "Valid", "The spec is complete and consistent, and this node can run it."
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "A field of the spec breaks a rule; nothing was started.",
+        "The message names field and rule: correct the spec.",
+    )
+    NODE_UNFIT = (
+        "NodeUnfit",
+        "The node lacks something that the spec needs: a device, a cgroup controller, the memory.",
+        "Change the spec, or run the container on another node.",
+    )
+    NODE_CHANGED = (
+        "NodeChanged",
+        "`nodeName` was changed, which is not possible once it is set.",
+        "Set it back, or delete the object and create it anew.",
+    )
+    RUNTIME_MISSING = (
+        "RuntimeMissing",
+        "The OCI runtime that `runtimeName` asks for is not on the node.",
+        "Install it, or choose another `runtimeName`.",
+    )
+    LIMIT_NOT_PERMITTED = (
+        "LimitNotPermitted",
+        "The node's kernel or the agent's own limits do not allow a ulimit, a resource limit or a sysctl.",
+        "Lower the value that the message names.",
+    )
+
+    # The image.
+    PULLING = "Pulling", "The image is being pulled; `status.pull` shows how far it has come."
+    UNPACKED = "Unpacked", "The image is on the node, verified and unpacked."
+    INVALID_IMAGE_NAME = (
+        "InvalidImageName",
+        "`image` is not a reference.",
+        "Write it as `host/path:tag` or `host/path@sha256:…`.",
+    )
+    ERR_IMAGE_PULL = "ErrImagePull", "The pull failed; it is tried again.", "The message holds the registry's answer."
+    IMAGE_PULL_BACK_OFF = (
+        "ImagePullBackOff",
+        "The pull failed several times; the next try waits.",
+        "The message holds the last failure and the time of the next try.",
+    )
+    ERR_IMAGE_NEVER_PULL = (
+        "ErrImageNeverPull",
+        "The image is not on the node, and `imagePullPolicy: Never` forbids to fetch it.",
+        "Import the image on the node, or change the policy.",
+    )
+
+    # The start.
+    COMMAND_NOT_FOUND = (
+        "CommandNotFound",
+        "The command does not exist in the container (exit code 127).",
+        "Check `command`, and the image's PATH.",
+    )
+    COMMAND_NOT_EXECUTABLE = (
+        "CommandNotExecutable",
+        "The command may not be executed (exit code 126).",
+        "Check the file's mode, its `#!` line and its architecture.",
+    )
+    MOUNT_TYPE_MISMATCH = (
+        "MountTypeMismatch",
+        "A directory was to be mounted onto a file, or a file onto a directory.",
+        "Make source and `mountPath` of one kind.",
+    )
+    MOUNT_SOURCE_MISSING = (
+        "MountSourceMissing",
+        "The source of a mount is not on the node, or not of the type asked for.",
+        "Create it, or use type DirectoryOrCreate or FileOrCreate.",
+    )
+    USER_NOT_FOUND = (
+        "UserNotFound",
+        "The user or group is not in the image's /etc/passwd or /etc/group.",
+        "Use a number, or a name that the image has.",
+    )
+    CREATE_ERROR = "CreateError", "The container could not be made.", "The message holds the cause; it is tried again."
+    START_ERROR = (
+        "StartError",
+        "The process could not be started (exit code 128).",
+        "The message holds the runtime's answer.",
+    )
+    PAUSE_REFUSED = (
+        "PauseRefused",
+        "The container can't be paused as it is: it does not run, or the node has no freezer.",
+        "Start it first, or leave it running.",
+    )
+
+    # What the agent is doing.
+    SETTLED = "Settled", "There is nothing left to do."
+    PROGRESSING = "Progressing", "The agent is working towards the spec."
+    STARTING = "Starting", "The container is being made and started."
+    STOPPING = "Stopping", "The stop signal was sent; SIGKILL follows after the grace period."
+    REMOVING = "Removing", "The container and all that was made for it are being removed."
+    RECREATING = (
+        "Recreating",
+        "A field changed that can't change in a running container; it is replaced once.",
+        "The message names the fields.",
+    )
+    CONTAINER_VANISHED = (
+        "ContainerVanished",
+        "The container was removed from containerd behind the agent's back; it is made again.",
+    )
+    CONTAINERD_UNAVAILABLE = (
+        "ContainerdUnavailable",
+        "The node's containerd does not answer; what is shown is what was last seen.",
+        "Check containerd on the node.",
+    )
