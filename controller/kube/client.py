@@ -1,0 +1,157 @@
+"""A small asynchronous client of the Kubernetes API: the few requests that an agent makes, and nothing else.
+
+The `kubernetes` package would cost every node more memory than the rest of the agent; kopf logs in and watches, and this client
+reads and patches with the same credentials. It knows paths and verbs, no kinds.
+"""
+
+import base64
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import kopf
+
+from controller.kube import errors
+
+REQUEST_SECONDS = 15.0
+MERGE_PATCH = "application/merge-patch+json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+Observer = Callable[[str, str], None]
+"""Called after each request with the verb and the outcome (`ok`, or the error's class name)."""
+
+
+def login() -> kopf.ConnectionInfo:
+    """Credentials from the service account of the Pod, else from the kubeconfig.
+
+    Raises:
+        Forbidden: there are neither.
+    """
+    settings = kopf.OperatorSettings()
+    info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    if info is None:
+        raise errors.Forbidden("no credentials for the API server: set KUBECONFIG or run with a service account")
+    return info
+
+
+class Client:
+    """One connection pool to the API server. Credentials are read again when the server no longer accepts them."""
+
+    def __init__(self, observer: Observer | None = None) -> None:
+        self._observer = observer or (lambda _verb, _outcome: None)
+        self._session: aiohttp.ClientSession | None = None
+        self._server = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, path: str, *, query: Mapping[str, str] | None = None, accept: str = "application/json") -> Any:
+        """Read one object or one list."""
+        return await self._request("GET", path, query=query, headers={"Accept": accept})
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Apply a JSON merge patch (RFC 7386) and return the object as it is then.
+
+        A `metadata.uid` or `metadata.resourceVersion` in the body is a precondition: `Conflict` when it does not hold.
+        """
+        return await self._request("PATCH", path, body=body, headers={"Content-Type": MERGE_PATCH})
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Create an object in the collection at `path`."""
+        return await self._request("POST", path, body=body, headers={"Content-Type": "application/json"})
+
+    async def _request(
+        self,
+        verb: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        try:
+            answer = await self._send(verb, path, headers=headers, query=query, body=body)
+        except errors.KubeError as error:
+            self._observer(verb, type(error).__name__)
+            raise
+        self._observer(verb, "ok")
+        return answer
+
+    async def _send(
+        self, verb: str, path: str, *, headers: Mapping[str, str], query: Mapping[str, str] | None, body: Any
+    ) -> Any:
+        session = await self._connected()
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        try:
+            async with session.request(verb, self._server + path, params=query, data=data, headers=headers) as response:
+                raw = await response.read()
+                if response.status == 401:
+                    await self.close()
+                if response.status >= 400:
+                    raise errors.from_status(response.status, _message(raw))
+                return json.loads(raw)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise errors.Unavailable(f"the API server can't be reached: {type(error).__name__}") from error
+
+    async def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            info = login()
+            self._server = info.server.rstrip("/")
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=_tls(info), limit=32),
+                headers={**info.as_http_headers(), "User-Agent": "tallyman"},
+                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+            )
+        return self._session
+
+
+def _message(raw: bytes) -> str:
+    """The message of a `Status` answer, bounded."""
+    try:
+        return str(json.loads(raw).get("message", ""))[:2000] or "no message"
+    except (ValueError, AttributeError):
+        return "an answer that is not JSON"
+
+
+def _tls(info: kopf.ConnectionInfo) -> ssl.SSLContext:
+    """The TLS context for a connection, with the client certificate if there is one."""
+    context = ssl.create_default_context(
+        cafile=_text(info.ca_path), cadata=base64.b64decode(info.ca_data).decode() if info.ca_data else None
+    )
+    if info.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if info.certificate_path and info.private_key_path:
+        context.load_cert_chain(os.fspath(info.certificate_path), os.fspath(info.private_key_path))
+    elif info.certificate_data and info.private_key_data:
+        _load_pair(context, base64.b64decode(info.certificate_data), base64.b64decode(info.private_key_data))
+    return context
+
+
+def _text(path: Any) -> str | None:
+    return None if path is None else os.fsdecode(path)
+
+
+def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Load a certificate and its key that are in memory: the ssl module takes them from a file only."""
+    with tempfile.TemporaryDirectory() as directory:
+        pair = Path(directory) / "pair.pem"
+        pair.touch(mode=0o600)
+        pair.write_bytes(certificate + b"\n" + key)
+        context.load_cert_chain(pair)

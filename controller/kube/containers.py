@@ -1,0 +1,69 @@
+"""The requests about Container objects: read one, list their versions, patch spec, metadata and status.
+
+Every patch carries the uid that it is meant for, so that an object deleted and made again under its name never gets another's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from controller.api.container import GROUP, NODE_LABEL, PLURAL, VERSION
+from controller.kube.client import METADATA_ONLY, Client
+
+Body = Mapping[str, Any]
+"""A Container as the API server sends it."""
+
+
+def _path(namespace: str, name: str, subresource: str = "") -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}{subresource}"
+
+
+class Containers:
+    """Container objects in the API server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def get(self, namespace: str, name: str) -> Body:
+        """The object as it is now.
+
+        Raises:
+            NotFound: there is none.
+        """
+        body: Body = await self._client.get(_path(namespace, name))
+        return body
+
+    async def list(self, namespace: str | None = None) -> list[Body]:
+        """All objects of a namespace, or of all namespaces."""
+        where = f"namespaces/{namespace}/" if namespace else ""
+        answer = await self._client.get(f"/apis/{GROUP}/{VERSION}/{where}{PLURAL}")
+        return list(answer["items"])
+
+    async def versions(self, node: str) -> dict[tuple[str, str], tuple[str, str]]:
+        """(uid, resourceVersion) of each object bound to `node`, by (namespace, name); served from the server's cache."""
+        answer = await self._client.get(
+            f"/apis/{GROUP}/{VERSION}/{PLURAL}",
+            query={"labelSelector": f"{NODE_LABEL}={node}", "resourceVersion": "0"},
+            accept=METADATA_ONLY,
+        )
+        metadata = [item["metadata"] for item in answer["items"]]
+        return {(m["namespace"], m["name"]): (m["uid"], m["resourceVersion"]) for m in metadata}
+
+    async def served(self) -> bool:
+        """Whether the API server knows the kind: its CRD is installed and established."""
+        answer = await self._client.get(f"/apis/{GROUP}/{VERSION}")
+        return any(resource["name"] == PLURAL for resource in answer["resources"])
+
+    async def patch(self, namespace: str, name: str, body: Mapping[str, Any]) -> Body:
+        """Merge-patch metadata and spec. `body` holds the preconditions."""
+        answer: Body = await self._client.patch(_path(namespace, name), body)
+        return answer
+
+    async def patch_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> Body:
+        """Merge-patch the status of the object with this uid.
+
+        Raises:
+            Conflict: the name belongs to another object now.
+        """
+        body = {"metadata": {"uid": uid}, "status": status}
+        answer: Body = await self._client.patch(_path(namespace, name, "/status"), body)
+        return answer

@@ -1,0 +1,91 @@
+"""kopf's wiring: one watch over Containers, filtered by the server, whose every event is handed on and nothing else.
+
+Handlers are `on.event` only: kopf then stores no annotations, no finalizers and no progress on our objects.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from controller import log
+from controller.api.container import GROUP, PLURAL, VERSION
+from controller.kube import client
+
+RESTART_SECONDS = 5.0
+Deliver = Callable[[str | None, Mapping[str, Any]], None]
+"""Called with the type of the event (None while listing, ADDED, MODIFIED, DELETED) and the object."""
+
+_log = log.get(__name__)
+
+
+class _EndlessBackoffs:
+    """Pauses in seconds between attempts of kopf's own requests; growing, jittered, without an end."""
+
+    def __iter__(self) -> Iterator[float]:
+        seconds = 0.25
+        while True:
+            yield seconds * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not secrecy
+            seconds = min(seconds * 2, 5.0)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A watch over the Containers that match a label selector, given over to `deliver` as they come."""
+
+    selector: str
+    deliver: Deliver
+
+    async def run(self) -> None:
+        """Watch until cancelled. A watch that fails is logged and begun again."""
+        while True:
+            try:
+                await self._run_once()
+            except Exception as error:  # noqa: BLE001 - kopf ends with whatever its tasks raised; the watch must go on
+                _log.error("the watch failed and is begun again", selector=self.selector, error=repr(error))
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _run_once(self) -> None:
+        tasks = await kopf.spawn_tasks(
+            registry=self._registry(), settings=self._settings(), clusterwide=True, standalone=True, identity=None
+        )
+        try:
+            done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        def _login(**_: object) -> kopf.ConnectionInfo:
+            return client.login()
+
+        @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+        async def _event(event: Mapping[str, Any], **_: object) -> None:
+            self.deliver(event["type"], event["object"])
+
+        return registry
+
+    def _settings(self) -> kopf.OperatorSettings:
+        settings = kopf.OperatorSettings()
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.networking.error_backoffs = _EndlessBackoffs()
+        settings.networking.request_timeout = 60.0
+        settings.networking.connect_timeout = 10.0
+        settings.watching.reconnect_backoff = 0.5
+        settings.watching.server_timeout = 600.0
+        settings.watching.client_timeout = 660.0
+        settings.watching.connect_timeout = 10.0
+        settings.watching.chunk_size = 500
+        # NB: the key is (group, version, plural); other forms are taken for something else and never match.
+        settings.watching.label_selectors[GROUP, VERSION, PLURAL] = self.selector
+        return settings
