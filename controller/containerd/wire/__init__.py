@@ -1,0 +1,1 @@
+"""What protoc makes of the `.proto` files here: messages only, never imported above `controller.containerd`."""
