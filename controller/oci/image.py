@@ -23,7 +23,10 @@ _DIFF_ID: Final = re.compile(r"(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})")
 _TEXT: Final = re.compile(r"[^\0\ud800-\udfff]*")
 """What the kernel and UTF-8 can carry: no NUL, no lone surrogate."""
 _JSON_NAMES: Final[Mapping[type, str]] = MappingProxyType({dict: "an object", list: "a list", str: "a string"})
-_EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def _no_labels() -> Mapping[str, str]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class ImageConfig:
     user: str = ""
     working_dir: str = ""
     stop_signal: str = ""
-    labels: Mapping[str, str] = field(default=_EMPTY, hash=False)
+    labels: Mapping[str, str] = field(default_factory=_no_labels, hash=False)
     volumes: tuple[str, ...] = ()
     exposed_ports: tuple[str, ...] = ()
     """As written in the image: `8080/tcp`."""
