@@ -1,0 +1,76 @@
+"""What the agent observed of a `Container` and reports in its status. Pure: no input or output."""
+
+# ruff: noqa: RUF012 -- pydantic copies a default for each instance
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from controller.api.conditions import Condition
+from controller.api.model import Model, keyed_by
+
+
+class ContainerState(StrEnum):
+    """What the engine sees, in one word."""
+
+    PENDING = "Pending"
+    CREATED = "Created"
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    RESTARTING = "Restarting"
+    EXITED = "Exited"
+    REMOVING = "Removing"
+    UNKNOWN = "Unknown"
+
+
+class PullProgress(Model):
+    """How far the pull of the image has come."""
+
+    received_bytes: int = 0
+    """Bytes received so far."""
+    total_bytes: int = 0
+    """Bytes of all layers that must be fetched; 0 while not known."""
+    started_at: datetime | None = None
+    """When the pull began."""
+
+
+class ContainerStatus(Model):
+    """What the agent observed. Written by the agent alone, and only when it changes."""
+
+    observed_generation: int | None = None
+    """The generation of the spec that this status speaks of."""
+    state: ContainerState = ContainerState.PENDING
+    """What the engine sees, in one word: Pending, Created, Running, Paused, Restarting, Exited, Removing or Unknown."""
+    container_id: str | None = None
+    """Id of the container in containerd (64 hex digits); present only while containerd has it."""
+    image_id: str | None = None
+    """Digest of the image's configuration that the container was made from."""
+    node_name: str | None = None
+    """The node that runs the container."""
+    pid: int | None = None
+    """Process id of the container's first process, in the node's process namespace."""
+    runtime_name: str | None = None
+    """The OCI runtime that the container was made with."""
+    created_at: datetime | None = None
+    """When the container was made."""
+    started_at: datetime | None = None
+    """When its process was started last."""
+    finished_at: datetime | None = None
+    """When its process ended last."""
+    exit_code: int | None = None
+    """Exit code of the last process: 128 + n when signal n ended it; 127, 126 or 128 when it could not be started."""
+    signal: int | None = None
+    """Number of the signal that ended the last process."""
+    oom_killed: bool | None = None
+    """Whether the kernel killed it for want of memory."""
+    restart_count: int | None = None
+    """How often the container was started again."""
+    stopped_by_user: bool | None = None
+    """Whether the user asked for the stop; then no restart policy undoes it."""
+    spec_hash: str | None = None
+    """Hash of the part of the spec that the container was made from."""
+    pull: PullProgress | None = None
+    """Progress of the pull, while there is one."""
+    conditions: Annotated[list[Condition], Field(json_schema_extra=keyed_by("type"))] = []
+    """Ready, Reconciling, Stalled, Accepted, ImageReady, each with reason and message."""

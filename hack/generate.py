@@ -1,0 +1,58 @@
+"""Writes the files that are made from the models: the CRDs and the tables of docs/container.md.
+
+python -m hack.generate            # write them
+python -m hack.generate --check    # write nothing; show the difference and fail if there is one
+"""
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from controller.api.container import GROUP, PLURAL
+from controller.api.crd import container_crd
+
+ROOT: Final = Path(__file__).parent.parent
+CRD: Final = Path("crds") / f"{GROUP}_{PLURAL}.yaml"
+_HEADER: Final = "# Generated from the models in controller/api by `python -m hack.generate`; do not edit.\n"
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file, by its path in the tree, as it should be."""
+    return {CRD: _HEADER + yaml.safe_dump(container_crd(), sort_keys=False, allow_unicode=True, width=120)}
+
+
+def differences(root: Path = ROOT) -> str:
+    """The tree against what it should be, as a unified diff; empty when all is up to date."""
+    found: list[str] = []
+    for path, wanted in generated().items():
+        present = (root / path).read_text() if (root / path).exists() else ""
+        found += difflib.unified_diff(
+            present.splitlines(keepends=True), wanted.splitlines(keepends=True), str(path), f"{path} (generated)"
+        )
+    return "".join(found)
+
+
+def write(root: Path = ROOT) -> None:
+    """Brings the tree up to date."""
+    for path, text in generated().items():
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_text(text)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--check"]):
+        sys.stderr.write("usage: python -m hack.generate [--check]\n")
+        return 2
+    if arguments:
+        difference = differences()
+        sys.stdout.write(difference and f"{difference}\nOut of date; run `python -m hack.generate`.\n")
+        return 1 if difference else 0
+    write()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
