@@ -1,0 +1,1 @@
+"""Tools for working on Tallyman; nothing in here is shipped."""
