@@ -102,8 +102,8 @@ UlimitName = Literal[
     "sigpending",
     "stack",
 ]
-# NB: the bound is one that a float holds exactly, as Kubernetes keeps the bounds of a schema as floats.
-UlimitValue = Annotated[Integer, Field(ge=-1, le=2**62)]
+# NB: Kubernetes keeps the bounds of a schema as floats, and a larger one would come back changed from `kubectl apply`.
+UlimitValue = Annotated[Integer, Field(ge=-1, le=2**53)]
 
 
 class EnvVar(Model):
