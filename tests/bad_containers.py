@@ -1,0 +1,374 @@
+"""Containers that must be refused, each with the field and the rule that its user has to be told.
+
+One table for two tests: the unit test holds the agent's own check against it; the end-to-end test applies each to a real API
+server, which refuses it (naming the field) or accepts it, and then the agent sets Accepted=False with field and rule.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+BASE: Final[dict[str, Any]] = {"image": "localhost:5000/hello:latest"}
+"""A spec in which nothing is wrong."""
+
+MISSING: Final = object()
+"""As the value of a change: the field is left out."""
+
+
+@dataclass(frozen=True)
+class BadContainer:
+    """One mistake."""
+
+    id: str
+    """What is wrong, as a sentence."""
+    change: dict[str, Any]
+    """The fields of the spec that differ from `BASE`."""
+    field: str
+    """The field that must be named."""
+    says: str
+    """What the agent's message must contain."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The whole spec."""
+        return {name: value for name, value in {**BASE, **self.change}.items() if value is not MISSING}
+
+
+def _bad(sentence: str, field: str, says: str, **change: Any) -> BadContainer:
+    return BadContainer(id=sentence, change=change, field=f"spec.{field}", says=says)
+
+
+def _limits(sentence: str, field: str, says: str, **limits: Any) -> BadContainer:
+    return _bad(sentence, f"resources.limits.{field}", says, resources={"limits": limits})
+
+
+def _security(sentence: str, field: str, says: str, **context: Any) -> BadContainer:
+    return _bad(sentence, f"securityContext.{field}", says, securityContext=context)
+
+
+def _mount(sentence: str, field: str, says: str, **mount: Any) -> BadContainer:
+    whole = {"mountPath": "/data", "hostPath": {"path": "/srv"}, **mount}
+    mounts = [{name: value for name, value in whole.items() if value is not MISSING}]
+    return _bad(sentence, f"mounts[0]{field}", says, mounts=mounts)
+
+
+IMAGE_AND_PROCESS: Final = [
+    _bad("there is no image", "image", "is required", image=MISSING),
+    _bad("the image is null", "image", "is required", image=None),
+    _bad("the image is empty", "image", "must be an image reference", image=""),
+    _bad("the image has a space in it", "image", "without spaces", image="busybox latest"),
+    _bad("the image has a line break in it", "image", "without spaces", image="busybox\n"),
+    _bad("the image is a number", "image", "write it in quotes", image=5),
+    _bad("the image is far too long", "image", "at most 1024 characters", image="x" * 1025),
+    _bad(
+        "the pull policy is unknown", "imagePullPolicy", "'Always', 'IfNotPresent' or 'Never'", imagePullPolicy="Maybe"
+    ),
+    _bad("the desired state is unknown", "desiredState", "'Running', 'Paused' or 'Stopped'", desiredState="running"),
+    _bad("the command is one text, not a list", "command", "must be a list", command="/bin/sh -c true"),
+    _bad("the command names no program", "command[0]", "must not be empty", command=[""]),
+    _bad("an argument is a number", "args[1]", "write it in quotes", args=["--port", 8080]),
+    _bad("an argument has a NUL in it", "args[0]", "NUL", args=["a\0b"]),
+    _bad("an argument is longer than the kernel takes", "args[0]", "shorter than 131072 bytes", args=["ä" * 70000]),
+    _bad("the working directory is relative", "workingDir", "such as /data; got 'srv'", workingDir="srv"),
+    _bad("the working directory is empty", "workingDir", "must be an absolute path", workingDir=""),
+    _bad("the working directory climbs up", "workingDir", "without `..`", workingDir="/srv/../etc"),
+    _bad("the working directory has a NUL in it", "workingDir", "absolute path", workingDir="/srv\0"),
+    _bad("the stop signal does not exist", "stopSignal", "such as SIGTERM or TERM", stopSignal="SIGFOO"),
+    _bad("the stop signal is empty", "stopSignal", "is not a signal", stopSignal=""),
+    _bad("the stop signal is 0", "stopSignal", "a number from 1 to 64", stopSignal=0),
+    _bad("the stop signal is beyond the last one", "stopSignal", "a number from 1 to 64", stopSignal="65"),
+    _bad("the real-time signal is beyond the last one", "stopSignal", "is not a signal", stopSignal="SIGRTMIN+31"),
+    _bad(
+        "the grace period is negative",
+        "terminationGracePeriodSeconds",
+        "must be at least 0; got -1",
+        terminationGracePeriodSeconds=-1,
+    ),
+    _bad(
+        "the grace period is longer than a day",
+        "terminationGracePeriodSeconds",
+        "must be at most 86400",
+        terminationGracePeriodSeconds=86401,
+    ),
+    _bad(
+        "the grace period is a text",
+        "terminationGracePeriodSeconds",
+        "must be a whole number; got '10s'",
+        terminationGracePeriodSeconds="10s",
+    ),
+    _bad("tty is a word", "tty", "must be true or false; got 'yes'", tty="yes"),
+    _bad("init is a number", "init", "must be true or false", init=1),
+    _bad("the host name has a dot", "hostname", "no dots", hostname="web.example.com"),
+    _bad("the host name begins with a dash", "hostname", "no `-` at either end", hostname="-web"),
+    _bad("the host name is too long", "hostname", "at most 63 characters", hostname="x" * 64),
+    _bad("the runtime is a path", "runtimeName", "such as runc", runtimeName="/usr/bin/runc"),
+    _bad("the node's name has capitals", "nodeName", "lower-case letters", nodeName="Node-A"),
+    _bad("the node's name has an empty part", "nodeName", "must be the name of a node", nodeName="a..b"),
+]
+
+ENVIRONMENT: Final = [
+    _bad("a variable has no name", "env[0].name", "is required", env=[{"value": "x"}]),
+    _bad("a variable's name is empty", "env[0].name", "not empty", env=[{"name": "", "value": "x"}]),
+    _bad("a variable's name has an equals sign", "env[0].name", "without `=`; got 'A=B'", env=[{"name": "A=B"}]),
+    _bad("a variable's name has a NUL", "env[0].name", "the name of a variable", env=[{"name": "A\0"}]),
+    _bad("a variable's value has a NUL", "env[0].value", "NUL", env=[{"name": "A", "value": "s3cret\0"}]),
+    _bad("a variable's value is a number", "env[0].value", "write it in quotes", env=[{"name": "A", "value": 1}]),
+    _bad("a variable is set twice", "env[1]", "set twice: 'A'", env=[{"name": "A"}, {"name": "A", "value": "x"}]),
+    _bad("the environment is an object", "env", "must be a list", env={"A": "B"}),
+    _bad(
+        "a variable is longer than the kernel takes",
+        "env[0].value",
+        "shorter than 131072 bytes",
+        env=[{"name": "A", "value": "x" * 131070}],
+    ),
+    _bad("there are too many variables", "env", "at most 1024 items", env=[{"name": f"V{n}"} for n in range(1025)]),
+]
+
+RESOURCES: Final = [
+    _limits("the cpu limit is no quantity", "cpu", "such as 500m", cpu="a lot"),
+    _limits("the cpu limit is negative", "cpu", "is not a quantity", cpu=-1),
+    _limits("the cpu limit is nothing", "cpu", "must be from 1m", cpu=0),
+    _limits("the cpu limit is below a thousandth", "cpu", "must be from 1m", cpu="0.0001"),
+    _limits("the cpu limit is more than any machine has", "cpu", "must be from 1m", cpu="5M"),
+    _limits("the cpu limit is a fraction without quotes", "cpu", 'write it in quotes ("0.5")', cpu=0.5),
+    _limits("the cpu limit is a truth value", "cpu", "must be a quantity", cpu=True),
+    _limits("the memory limit has a unit that does not exist", "memory", "64Mi or 2G", memory="64MB"),
+    _limits("the memory limit is below what a container needs", "memory", "at least 6Mi", memory="4Mi"),
+    _limits("the memory limit is in thousandths of a byte", "memory", "write 512Mi", memory="512m"),
+    _limits("the memory limit is more than any machine has", "memory", "more than any machine has", memory="16E"),
+    _limits("the pids limit is nothing", "pids", "must be at least 1", pids=0),
+    _limits("the pids limit is a quantity", "pids", "must be a whole number", pids="1k"),
+    _bad(
+        "the cpu request is above its limit",
+        "resources.requests.cpu",
+        "must not be above the limit of '500m'; got 1",
+        resources={"limits": {"cpu": "500m"}, "requests": {"cpu": 1}},
+    ),
+    _bad(
+        "the memory request is above its limit",
+        "resources.requests.memory",
+        "must not be above the limit",
+        resources={"limits": {"memory": "1G"}, "requests": {"memory": "1Gi"}},
+    ),
+    _bad("resources is a list", "resources", "must be an object", resources=["cpu"]),
+]
+
+LIMITS_AND_DEVICES: Final = [
+    _bad(
+        "the ulimit is unknown",
+        "ulimits[0].name",
+        "must be one of 'as', 'core'",
+        ulimits=[{"name": "NOFILE", "soft": 1, "hard": 1}],
+    ),
+    _bad(
+        "the soft ulimit is above the hard one",
+        "ulimits[0].soft",
+        "must not be above hard (1024)",
+        ulimits=[{"name": "nofile", "soft": 4096, "hard": 1024}],
+    ),
+    _bad(
+        "the soft ulimit is unlimited and the hard one is not",
+        "ulimits[0].soft",
+        "got unlimited",
+        ulimits=[{"name": "nofile", "soft": -1, "hard": 1024}],
+    ),
+    _bad("the ulimit has no hard value", "ulimits[0].hard", "is required", ulimits=[{"name": "core", "soft": 0}]),
+    _bad(
+        "the ulimit is below unlimited",
+        "ulimits[0].hard",
+        "must be at least -1",
+        ulimits=[{"name": "core", "soft": 0, "hard": -2}],
+    ),
+    _bad(
+        "the ulimit is set twice",
+        "ulimits[1]",
+        "set twice",
+        ulimits=[{"name": "core", "soft": 0, "hard": 0}, {"name": "core", "soft": 1, "hard": 1}],
+    ),
+    _bad("the device's path is relative", "devices[0].hostPath", "absolute path", devices=[{"hostPath": "dev/fuse"}]),
+    _bad("the device is the root directory", "devices[0].hostPath", "must be a device", devices=[{"hostPath": "/"}]),
+    _bad(
+        "the device is given twice",
+        "devices[1]",
+        "given twice",
+        devices=[{"hostPath": "/dev/fuse"}, {"hostPath": "/dev/fuse", "permissions": "r"}],
+    ),
+    _bad(
+        "two devices have one path in the container",
+        "devices[1].containerPath",
+        "used by an earlier device",
+        devices=[{"hostPath": "/dev/null"}, {"hostPath": "/dev/zero", "containerPath": "/dev/null"}],
+    ),
+    _bad(
+        "the device's permissions are unknown",
+        "devices[0].permissions",
+        "any of r (read)",
+        devices=[{"hostPath": "/dev/fuse", "permissions": "rx"}],
+    ),
+    _bad(
+        "the device's permissions are empty",
+        "devices[0].permissions",
+        "any of r (read)",
+        devices=[{"hostPath": "/dev/fuse", "permissions": ""}],
+    ),
+    _bad("the sysctl belongs to the node", "sysctls[vm.swappiness]", "to the node", sysctls={"vm.swappiness": "1"}),
+    _bad("the sysctl is no name", "sysctls[ / ]", "is not the name of a kernel parameter", sysctls={" / ": "1"}),
+    _bad(
+        "the sysctl sets the host name",
+        "sysctls[kernel.hostname]",
+        "use the field hostname",
+        sysctls={"kernel.hostname": "web"},
+    ),
+    _bad(
+        "the sysctl's value is a number",
+        "sysctls[net.core.somaxconn]",
+        "write it in quotes",
+        sysctls={"net.core.somaxconn": 1024},
+    ),
+    _bad(
+        "the sysctl's value has two lines",
+        "sysctls[net.core.somaxconn]",
+        "must be one line",
+        sysctls={"net.core.somaxconn": "1\n2"},
+    ),
+    _bad(
+        "the sysctl is of the network and the network is the node's",
+        "sysctls[net.core.somaxconn]",
+        "on the host network",
+        sysctls={"net.core.somaxconn": "1024"},
+        network={"mode": "host"},
+    ),
+    _bad(
+        "the sysctl is set twice in two spellings",
+        "sysctls[net/core/somaxconn]",
+        "set twice",
+        sysctls={"net.core.somaxconn": "1", "net/core/somaxconn": "2"},
+    ),
+    _bad("the network mode is unknown", "network.mode", "'host' or 'none'", network={"mode": "bridged"}),
+]
+
+SECURITY: Final = [
+    _security("the user is said in two ways", "runAsUser", "excludes user", user="app", runAsUser=1000),
+    _security("the group is said in two ways", "runAsGroup", "excludes a group in user", user="app:app", runAsGroup=1),
+    _security("the user is empty", "user", "must be a user", user=""),
+    _security("the user has no name before the colon", "user", "must be a user", user=":staff"),
+    _security("the user has two colons", "user", "must be a user", user="a:b:c"),
+    _security("the user is negative", "user", "must be a user", user=-1),
+    _security("the user's number is beyond the last one", "user", "ids of at most 4294967294", user="4294967295"),
+    _security("the numeric user is negative", "runAsUser", "must be at least 0", runAsUser=-1),
+    _security("the numeric user is a name", "runAsUser", "must be a whole number; got 'root'", runAsUser="root"),
+    _security("the group is beyond the last one", "runAsGroup", "must be at most 4294967294", runAsGroup=4294967295),
+    _security("a further group is a name", "supplementalGroups[0]", "must be a whole number", supplementalGroups=["x"]),
+    _security("a further group is given twice", "supplementalGroups[1]", "given twice", supplementalGroups=[7, 7]),
+    _security(
+        "the capability does not exist",
+        "capabilities.add[0]",
+        "is not a Linux capability; write ALL or one of capabilities(7), such as NET_ADMIN; got 'NET_ROOT'",
+        capabilities={"add": ["NET_ROOT"]},
+    ),
+    _security("the dropped capability is empty", "capabilities.drop[0]", "is not a Linux", capabilities={"drop": [""]}),
+    _security(
+        "the capability is given twice in two spellings",
+        "capabilities.add[1]",
+        "given twice",
+        capabilities={"add": ["NET_ADMIN", "CAP_NET_ADMIN"]},
+    ),
+    _security("the capabilities are a list", "capabilities", "must be an object", capabilities=["NET_ADMIN"]),
+    _security("privileged is a word", "privileged", "must be true or false", privileged="true"),
+    _security(
+        "a privileged container forbids escalation",
+        "allowPrivilegeEscalation",
+        "for a privileged container",
+        privileged=True,
+        allowPrivilegeEscalation=False,
+    ),
+    _security(
+        "a container with SYS_ADMIN forbids escalation",
+        "allowPrivilegeEscalation",
+        "when SYS_ADMIN is added",
+        capabilities={"add": ["SYS_ADMIN"]},
+        allowPrivilegeEscalation=False,
+    ),
+    _security(
+        "the seccomp type is unknown", "seccompProfile.type", "must be one of", seccompProfile={"type": "Strict"}
+    ),
+    _security(
+        "the seccomp profile's file is not named",
+        "seccompProfile.localhostProfile",
+        "is required with type Localhost",
+        seccompProfile={"type": "Localhost"},
+    ),
+    _security(
+        "the seccomp profile's file climbs up",
+        "seccompProfile.localhostProfile",
+        "without `..`",
+        seccompProfile={"type": "Localhost", "localhostProfile": "../profile.json"},
+    ),
+    _security(
+        "the seccomp profile's file is absolute",
+        "seccompProfile.localhostProfile",
+        "relative path",
+        seccompProfile={"type": "Localhost", "localhostProfile": "/etc/profile.json"},
+    ),
+    _security(
+        "a seccomp profile's file is named and not used",
+        "seccompProfile.localhostProfile",
+        "with type Localhost only",
+        seccompProfile={"type": "Unconfined", "localhostProfile": "profile.json"},
+    ),
+]
+
+MOUNTS: Final = [
+    _mount("the mount path is missing", ".mountPath", "is required", mountPath=MISSING),
+    _mount("the mount path is relative", ".mountPath", "such as /data; got 'data'", mountPath="data"),
+    _mount("the mount path is empty", ".mountPath", "absolute path", mountPath=""),
+    _mount("the mount path is the root directory", ".mountPath", "must not be /", mountPath="/"),
+    _mount("the mount path is the root directory in disguise", ".mountPath", "must not be /", mountPath="//./"),
+    _mount("the mount path is /proc", ".mountPath", "must not be in /proc", mountPath="/proc"),
+    _mount("the mount path is in /proc", ".mountPath", "must not be in /proc", mountPath="/proc/sys"),
+    _mount("the mount path climbs up", ".mountPath", "without `..`", mountPath="/data/../etc"),
+    _mount("the mount path is too long", ".mountPath", "at most 4096 characters", mountPath="/" + "x" * 4096),
+    _mount("the mount has no source", "", "add hostPath", hostPath=MISSING),
+    _mount("the source has no path", ".hostPath.path", "is required", hostPath={"type": "File"}),
+    _mount("the source is one text", ".hostPath", "must be an object", hostPath="/srv"),
+    _mount("the source's path is relative", ".hostPath.path", "absolute path", hostPath={"path": "./srv"}),
+    _mount("the source's path climbs up", ".hostPath.path", "without `..`", hostPath={"path": "/srv/.."}),
+    _mount("the source's path has a NUL in it", ".hostPath.path", "absolute path", hostPath={"path": "/srv\0"}),
+    _mount("the source's type is unknown", ".hostPath.type", "one of", hostPath={"path": "/srv", "type": "Folder"}),
+    _mount("the sub path is absolute", ".subPath", "relative path", subPath="/web"),
+    _mount("the sub path climbs up", ".subPath", "without `..`", subPath="web/../../etc"),
+    _mount("the propagation is unknown", ".mountPropagation", "must be one of", mountPropagation="rshared"),
+    _mount(
+        "the propagation goes both ways without privilege",
+        ".mountPropagation",
+        "in a privileged container only",
+        mountPropagation="Bidirectional",
+    ),
+    _mount("readOnly is a word", ".readOnly", "must be true or false", readOnly="ro"),
+    _bad(
+        "two mounts have one place",
+        "mounts[1]",
+        "used by an earlier mount",
+        mounts=[
+            {"mountPath": "/data", "hostPath": {"path": "/srv"}},
+            {"mountPath": "/data", "hostPath": {"path": "/var"}},
+        ],
+    ),
+    _bad(
+        "two mounts have one place in two spellings",
+        "mounts[1]",
+        "used by an earlier mount: '/data'",
+        mounts=[
+            {"mountPath": "/data", "hostPath": {"path": "/srv"}},
+            {"mountPath": "/data/", "hostPath": {"path": "/var"}},
+        ],
+    ),
+]
+
+BAD_CONTAINERS: Final = [
+    *IMAGE_AND_PROCESS,
+    *ENVIRONMENT,
+    *RESOURCES,
+    *LIMITS_AND_DEVICES,
+    *SECURITY,
+    *MOUNTS,
+]
