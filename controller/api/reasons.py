@@ -15,7 +15,7 @@ class Reason(StrEnum):
     next_step: str
     """What its reader can do; empty when there is nothing to do."""
 
-    def __new__(cls, word: str, meaning: str, next_step: str = "") -> "Reason":
+    def __new__(cls, word: str, meaning: str = "", next_step: str = "") -> "Reason":
         member = str.__new__(cls, word)
         member._value_ = word
         member.meaning = meaning

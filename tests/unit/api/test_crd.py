@@ -1,0 +1,180 @@
+"""The CRD is what the models say, is structural, and describes every field."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from controller.api.container import ContainerSpec
+from controller.api.crd import container_crd
+from controller.api.scalars import Matches
+from hack import generate
+
+SCHEMA: dict[str, Any] = container_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+STRUCTURAL = {
+    "type",
+    "format",
+    "description",
+    "default",
+    "properties",
+    "items",
+    "additionalProperties",
+    "required",
+    "enum",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "maxItems",
+    "maxProperties",
+    "anyOf",
+    "oneOf",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+}
+
+
+def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema in the tree with its path."""
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    for part in ("items", "additionalProperties"):
+        if part in schema:
+            yield from nodes(schema[part], f"{path}[]")
+
+
+NODES = [*nodes(SCHEMA["properties"]["spec"], "spec"), *nodes(SCHEMA["properties"]["status"], "status")]
+FIELDS = [(path, node) for path, node in NODES if not path.endswith("]")]
+
+
+def at(path: str) -> dict[str, Any]:
+    return dict(NODES)[path]
+
+
+def test_the_committed_files_are_up_to_date() -> None:
+    assert generate.differences() == ""
+
+
+@pytest.mark.feature("D1")
+@pytest.mark.parametrize(("path", "node"), FIELDS, ids=[path for path, _ in FIELDS])
+def test_every_field_has_a_description_in_whole_sentences(path: str, node: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[A-Z`].*\.", node["description"])
+
+
+@pytest.mark.parametrize(("path", "node"), NODES, ids=[path for path, _ in NODES])
+def test_every_schema_is_structural(path: str, node: dict[str, Any]) -> None:
+    assert set(node) <= STRUCTURAL
+    assert ("type" in node) != bool(node.get("x-kubernetes-int-or-string"))
+    assert not ("properties" in node and "additionalProperties" in node)
+
+
+@pytest.mark.parametrize(("path", "node"), NODES, ids=[path for path, _ in NODES])
+def test_what_a_user_may_write_is_bounded(path: str, node: dict[str, Any]) -> None:
+    if path.startswith("status"):
+        return
+    if node.get("type") == "string":
+        assert {"maxLength", "enum", "pattern"} & set(node)
+    if node.get("type") == "array":
+        assert node["maxItems"] > 0
+    if node.get("type") == "integer":
+        assert {"minimum", "maximum", "format"} <= set(node)
+
+
+@pytest.mark.parametrize(("path", "node"), NODES, ids=[path for path, _ in NODES])
+def test_defaults_are_written_outside_lists_only(path: str, node: dict[str, Any]) -> None:
+    """A default within a list would make every `kubectl apply` of one manifest a change."""
+    if "default" in node:
+        assert "[]" not in path
+        assert path.startswith("spec")
+
+
+def test_exactly_these_defaults_are_written_by_the_api_server() -> None:
+    assert {path: node["default"] for path, node in NODES if "default" in node} == {
+        "spec.desiredState": "Running",
+        "spec.terminationGracePeriodSeconds": 10,
+        "spec.network": {},
+        "spec.network.mode": "none",
+        "spec.securityContext.seccompProfile.type": "RuntimeDefault",
+    }
+
+
+def test_written_defaults_mean_what_absent_fields_mean() -> None:
+    written = {"desiredState": "Running", "terminationGracePeriodSeconds": 10, "network": {"mode": "none"}}
+
+    assert ContainerSpec.model_validate({"image": "x", **written}) == ContainerSpec.model_validate({"image": "x"})
+
+
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("spec.env", ["name"]),
+        ("spec.ulimits", ["name"]),
+        ("spec.devices", ["hostPath"]),
+        ("spec.mounts", ["mountPath"]),
+        ("status.conditions", ["type"]),
+    ],
+)
+def test_lists_of_objects_have_keys_that_are_required(path: str, keys: list[str]) -> None:
+    assert at(path)["x-kubernetes-list-type"] == "map"
+    assert at(path)["x-kubernetes-list-map-keys"] == keys
+    assert set(keys) <= set(at(path + "[]")["required"])
+
+
+def test_numbers_have_the_format_that_holds_them() -> None:
+    assert at("spec.terminationGracePeriodSeconds")["format"] == "int32"
+    assert at("spec.securityContext.runAsUser")["format"] == "int64"
+    assert at("status.startedAt") == {
+        "type": "string",
+        "format": "date-time",
+        "description": "When its process was started last.",
+    }
+
+
+def test_quantities_may_be_numbers_or_text() -> None:
+    cpu = at("spec.resources.limits.cpu")
+
+    assert cpu["x-kubernetes-int-or-string"] is True
+    assert cpu["anyOf"] == [{"type": "integer"}, {"type": "string"}]
+    assert "type" not in cpu
+
+
+def test_bounds_survive_the_floats_in_which_kubernetes_keeps_them() -> None:
+    for path, node in NODES:
+        for bound in ("minimum", "maximum"):
+            assert abs(node.get(bound, 0)) <= 2**53, path
+
+
+@pytest.mark.parametrize("pattern", sorted({node["pattern"] for _, node in NODES if "pattern" in node}))
+def test_patterns_are_understood_by_go_and_are_anchored(pattern: str) -> None:
+    assert not re.search(r"\(\?[^i]|\\[1-9]|\*\+|\+\+", pattern), "RE2 has no look-around, back-reference or possessive"
+    assert pattern.removeprefix("(?i)").startswith("^")
+    assert pattern.endswith("$")
+    Matches(pattern, "is understood")
+    re.compile(pattern)
+
+
+@pytest.mark.feature("D4")
+def test_the_printed_columns() -> None:
+    columns = container_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
+
+    assert [column["name"] for column in columns if not column.get("priority")] == [
+        "State",
+        "Ready",
+        "Restarts",
+        "Node",
+        "Age",
+    ]
+    assert [column["name"] for column in columns if column.get("priority")] == ["Image", "Exit", "Reason", "ID"]
+
+
+def test_the_names_of_the_kind() -> None:
+    spec = container_crd()["spec"]
+
+    assert (spec["group"], spec["scope"]) == ("tallyman.dev", "Namespaced")
+    assert spec["names"]["shortNames"] == ["ctr"]
+    assert spec["names"]["categories"] == ["tally"]
+    assert spec["versions"][0]["subresources"] == {"status": {}}
