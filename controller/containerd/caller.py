@@ -115,7 +115,9 @@ class Caller:
         with self._watched(operation):
             call = callee(metadata=self._metadata)
             try:
-                yield Duplex(operation, call)
+                duplex: Duplex[Request, Response] = Duplex(operation, call)
+                yield duplex
+                await duplex.finish()
             finally:
                 call.cancel()
 
@@ -158,6 +160,18 @@ class Duplex(Generic[Request, Response]):
                 return await self._step(request)
         except TimeoutError:
             raise errors.DeadlineExceeded(self._operation, f"no answer within {timeout:g} s") from None
+
+    async def finish(self) -> None:
+        """End the stream and wait for the server to have let go of what it held for it; raises how it went wrong."""
+        try:
+            async with asyncio.timeout(DEFAULT_TIMEOUT):
+                await self._call.done_writing()
+                while await self._call.read() is not grpc.aio.EOF:
+                    pass
+        except TimeoutError:
+            raise errors.DeadlineExceeded(self._operation, "the stream does not end") from None
+        if (code := await self._call.code()) is not grpc.StatusCode.OK:
+            raise errors.from_code(self._operation, code, await self._call.details())
 
     async def _step(self, request: Request) -> Response:
         try:

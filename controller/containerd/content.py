@@ -76,9 +76,9 @@ class Writer:
         request = pb.WriteContentRequest(action=pb.WRITE, ref=self._ref, offset=self.offset, data=data)
         self.offset = (await self._duplex.exchange(request, WRITE_TIMEOUT)).offset
 
-    async def restart(self) -> None:
+    def restart(self) -> None:
         """Throw away what was written so far."""
-        # The offset of a message without data is not looked at, so the first chunk carries it: at 0 it truncates.
+        # containerd truncates when a chunk comes for offset 0, so the next one does it.
         self.offset = 0
 
     async def commit(self, total: int, expected: str, labels: Mapping[str, str]) -> None:

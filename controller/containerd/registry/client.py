@@ -106,6 +106,21 @@ class Registry:
 
             yield await self._first(reference, "pull", ask)
 
+    async def small_blob(self, reference: ImageReference, descriptor: Descriptor) -> bytes:
+        """Return a whole blob of a size to be held in memory, checked against its digest; raises as `blob`."""
+        body = bytearray()
+        async with self.blob(reference, descriptor) as stream:
+            async for chunk in stream.chunks:
+                body += chunk
+                if len(body) > descriptor.size:
+                    break
+        data = bytes(body)
+        if digests.digest_of(data, descriptor.digest) != descriptor.digest:
+            raise DigestMismatch(
+                f"{reference.host}/{reference.repository} sent something else than {descriptor.digest}"
+            )
+        return data
+
     async def _first(self, reference: ImageReference, capability: str, ask: Callable[[Host], Awaitable[T]]) -> T:
         """Return the answer of the first server that has one; raises the last one's error, naming the others'."""
         failures: list[tuple[Host, ImageError]] = []

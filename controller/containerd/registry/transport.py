@@ -127,12 +127,20 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int, what: str) 
 
 
 async def chunks(response: aiohttp.ClientResponse, size: int) -> AsyncIterator[bytes]:
-    """Yield the body in pieces of `size` bytes, the last one shorter; raises as `request` does."""
+    """Yield the body in pieces of `size` bytes, the last one shorter; raises as `request` does.
+
+    What came before the connection was cut is yielded before the error is raised: it need not be fetched again.
+    """
     piece = bytearray()
     source = response.content.iter_any()
+    failure: ImageError | None = None
     while True:
-        with translated(response.url):
-            data = await anext(source, None)
+        try:
+            with translated(response.url):
+                data = await anext(source, None)
+        except ImageError as error:
+            failure = error
+            break
         if data is None:
             break
         piece += data
@@ -141,6 +149,8 @@ async def chunks(response: aiohttp.ClientResponse, size: int) -> AsyncIterator[b
             del piece[:size]
     if piece:
         yield bytes(piece)
+    if failure is not None:
+        raise failure
 
 
 def explain(url: URL, error: Exception) -> ImageError:
@@ -192,7 +202,7 @@ def _tls_context(host: Host) -> ssl.SSLContext:
         for certificate, key in host.client:
             context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise RegistryConfigInvalid(f"certificates for {host.host_port_subcomponent}: {error}") from error
+        raise RegistryConfigInvalid(f"certificates for {host.authority}: {error}") from error
     if host.skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
