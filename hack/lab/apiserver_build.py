@@ -37,8 +37,8 @@ def _build(target: Path) -> None:
     work = target.parent
     tree = _source_tree(work)
     shutil.rmtree(tree / "vendor" / REFLECT2)
-    reflect2 = debian.package(debian.BOOKWORM, "golang-github-modern-go-reflect2-dev")
-    shutil.copytree(reflect2 / "usr/share/gocode/src" / REFLECT2, tree / "vendor" / REFLECT2)
+    debian.unpack(debian.BOOKWORM, "golang-github-modern-go-reflect2-dev", work / "reflect2")
+    (work / "reflect2/usr/share/gocode/src" / REFLECT2).rename(tree / "vendor" / REFLECT2)
     gopath = tree / ".go/src/k8s.io"
     gopath.mkdir(parents=True)
     (gopath / "kubernetes").symlink_to("../../..")
@@ -99,6 +99,5 @@ def _environment(work: Path, tree: Path) -> dict[str, str]:
 def _goroot(work: Path) -> Path:
     """Put the two packages that make up Go 1.19 together, because they fill one tree."""
     for package in ("golang-1.19-go", "golang-1.19-src"):
-        unpacked = debian.package(debian.BOOKWORM, package)
-        shutil.copytree(unpacked, work / "go", symlinks=True, dirs_exist_ok=True)
+        debian.unpack(debian.BOOKWORM, package, work / "go")
     return work / "go/usr/lib/go-1.19"

@@ -24,6 +24,7 @@ from hack.lab.errors import LabError
 READY_TIMEOUT = 30.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LONGEST_SOCKET_PATH = 107
+PARENT_CGROUP = "/tallyman"  # of every agent on the machine: never removed here as a tree
 
 
 @dataclass
@@ -141,14 +142,14 @@ class Containerd:
 
     def stop(self, *, keep_log: bool = False) -> None:
         """End daemon and containers and remove mounts, cgroups, sockets and data."""
-        self.daemon.stop()
+        Daemon("containerd", self.directory).stop()
         tasks = leftovers.tasks(self.state)
         cgroups = {task.cgroup for task in tasks if task.cgroup}
         leftovers.end_shims(self.address, cgroups)
         leftovers.unmount_below([self.directory, self.sockets])
         namespaces = {self.namespace, *(task.namespace for task in tasks)}
-        shared = {path for name in namespaces for path in (f"/tallyman/{name}", f"/{name}")}
-        leftovers.remove_cgroups([*sorted(cgroups), *sorted(shared)])
+        own = {f"{PARENT_CGROUP}/{name}" for name in namespaces} | {f"/{name}" for name in namespaces}
+        leftovers.remove_cgroups([*sorted(cgroups), *sorted(own - {PARENT_CGROUP})])
         for task in tasks:
             shutil.rmtree(task.runtime_state, ignore_errors=True)
             for path in task.sockets:

@@ -24,7 +24,7 @@ from hack.lab.daemon import Daemon
 
 ETCD_TIMEOUT = 30.0
 APISERVER_TIMEOUT = 90.0
-STOP_GRACE = 5.0
+STOP_GRACE = 3.0
 
 
 @dataclass

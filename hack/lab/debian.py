@@ -22,7 +22,7 @@ UNPACK_TIMEOUT = 120.0
 
 def package(suite: str, name: str) -> Path:
     """Return the directory with the unpacked files of a package."""
-    return cache.artefact(f"debian/{suite}/{name}", lambda target: _unpack(suite, name, target))
+    return cache.artefact(f"debian/{suite}/{name}", lambda target: unpack(suite, name, target))
 
 
 def executable(suite: str, name: str, path: str, *, libraries: Sequence[str] = ()) -> Path:
@@ -35,7 +35,8 @@ def executable(suite: str, name: str, path: str, *, libraries: Sequence[str] = (
     return cache.artefact(target, lambda made: _make_runnable(suite, program, libraries, made))
 
 
-def _unpack(suite: str, name: str, target: Path) -> None:
+def unpack(suite: str, name: str, target: Path) -> None:
+    """Unpack a package, without its documentation, into a directory that may hold others already."""
     archive = apt.download(suite, name, target.parent)
     run(["dpkg-deb", "-x", archive, target], timeout=UNPACK_TIMEOUT)
     for part in ("doc", "man", "lintian", "locale"):

@@ -134,6 +134,13 @@ def remove_cgroups(paths: Iterable[str]) -> None:
             waiting.holds(partial(_remove_tree, top), timeout=2)
 
 
+def remove_empty_cgroup(path: str) -> None:
+    """Remove a cgroup path that has nothing below it any more."""
+    for directory in cgroup_directories(path):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
 def _remove_tree(top: Path) -> bool:
     for directory, _, _ in os.walk(top, topdown=False):
         with contextlib.suppress(OSError):

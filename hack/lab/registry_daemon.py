@@ -93,9 +93,7 @@ class Registry:
 
     def stop(self, *, keep_log: bool = False) -> None:
         """End the process and remove storage and settings."""
-        if not self.directory.exists():
-            return
-        self.daemon.stop()
+        Daemon("registry", self.directory).stop()
         shutil.rmtree(self.directory / "storage", ignore_errors=True)
         for name in ("config.yml", "port"):
             (self.directory / name).unlink(missing_ok=True)
