@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from controller.api.model import Model
 
@@ -43,6 +43,12 @@ class Condition(Model):
     """The generation of the spec that this condition was computed from."""
     last_transition_time: datetime | None = None
     """When the status last changed."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_message(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An empty message is left out: it says nothing, and some API servers take an empty text for null and refuse it."""
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if value != ""}
 
 
 def merged(new: Iterable[Condition], previous: Iterable[Condition], now: datetime) -> list[Condition]:
