@@ -1,0 +1,257 @@
+"""Files, directories and devices of the node that a container is given: found, checked, made where asked for.
+
+A `hostPath` is resolved from the node's root, which is `host_root` in the agent's own file system (the agent may run in a
+container itself); what is handed on is the path as the node's containerd sees it. A `subPath` is resolved beneath the source,
+and no symbolic link in it can lead out (`confined`).
+
+What remains is a race: containerd gets a path, not a descriptor, and whoever may write to the source (another container with the
+same hostPath) can exchange a directory for a link between this check and the mount. The kubelet closes the gap by binding the
+opened directory to a private path, which leaves mounts to clean up; here the mount is instead confirmed after the container has
+been made and before its process is started: `confirm` compares what is mounted with what was checked, by device and inode.
+
+Small synchronous functions; no containerd, no Kubernetes.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from controller.agent import confined
+from controller.api.container import Device, HostPathType, Mount
+from controller.api.reasons import Reason
+from controller.oci.inputs import HostDevice
+
+_DIRECTORY_MODE: Final = 0o755
+_FILE_MODE: Final = 0o644
+"""With these modes Kubernetes makes what is missing with DirectoryOrCreate and FileOrCreate."""
+
+_CHECKS: Final = {
+    HostPathType.DIRECTORY: (stat.S_ISDIR, "a directory"),
+    HostPathType.DIRECTORY_OR_CREATE: (stat.S_ISDIR, "a directory"),
+    HostPathType.FILE: (stat.S_ISREG, "a file"),
+    HostPathType.FILE_OR_CREATE: (stat.S_ISREG, "a file"),
+    HostPathType.SOCKET: (stat.S_ISSOCK, "a socket"),
+    HostPathType.CHAR_DEVICE: (stat.S_ISCHR, "a character device"),
+    HostPathType.BLOCK_DEVICE: (stat.S_ISBLK, "a block device"),
+}
+_MAX_DEVICES: Final = 4096
+_NOT_DEVICES: Final = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console", "init"})
+"""Entries of /dev that belong to the node alone or that every container has of its own."""
+
+
+class HostPathError(Exception):
+    """Something of the node that a container asks for can't be given to it; `field` says where it was asked for."""
+
+    reason: Reason = Reason.MOUNT_SOURCE_MISSING
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class MountSourceMissing(HostPathError):
+    """The source is not there, not of the type asked for, or can't be reached."""
+
+
+class SubPathLeadsOut(HostPathError):
+    """A symbolic link on the subPath leads out of the source."""
+
+    reason = Reason.INVALID_SPEC
+
+
+class SourceExchanged(HostPathError):
+    """What was mounted is not what was checked: somebody exchanged it in between."""
+
+    reason = Reason.START_ERROR
+
+
+class DeviceMissing(HostPathError):
+    """The node has no such device."""
+
+    reason = Reason.NODE_UNFIT
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A resolved source: its real path on the node, and what is there."""
+
+    path: str
+    device: int
+    inode: int
+
+
+def resolve(mount: Mount, field: str, *, host_root: str = "/") -> Source:
+    """The source of a mount, made if its type says so, with its subPath resolved beneath it.
+
+    `field` is the mount's place in the object (`spec.mounts[0]`), for errors.
+
+    Raises:
+        HostPathError: it can't be mounted; the message names field, path and way out.
+    """
+    if mount.host_path is None:
+        raise MountSourceMissing(field, "names no source; set hostPath")
+    wanted, path, place = mount.host_path.type, mount.host_path.path, f"{field}.hostPath"
+    with _errors_named(place, path), _directory(host_root) as root:
+        _make(root, path, wanted)
+        with confined.opened(root, path, clamp=True) as source:
+            _check_type(source, wanted, place, path)
+            if not mount.sub_path:
+                return _source(source, host_root)
+            return _beneath(source, mount.sub_path, f"{field}.subPath", host_root)
+
+
+def confirm(source: Source, pid: int, mount_path: str, field: str, *, proc: str = "/proc") -> None:
+    """Make sure that a created container has mounted what was checked, before its process is started.
+
+    Raises:
+        SourceExchanged: it has not.
+    """
+    try:
+        with _directory(f"{proc}/{pid}/root") as root, confined.opened(root, mount_path, clamp=True) as found:
+            status = os.fstat(found)
+    except OSError as error:
+        raise SourceExchanged(field, f"{mount_path} can't be looked at in the container: {error.strerror}") from error
+    if (status.st_dev, status.st_ino) != (source.device, source.inode):
+        raise SourceExchanged(
+            field, f"the source {source.path} was exchanged while the container was made; it was not started"
+        )
+
+
+def find_devices(device: Device, field: str, *, host_root: str = "/") -> tuple[HostDevice, ...]:
+    """The device nodes behind an entry of `devices`: one, or all beneath a directory such as /dev/snd.
+
+    Raises:
+        DeviceMissing: there is none.
+    """
+    target = device.container_path or device.host_path
+    try:
+        with _directory(host_root) as root, confined.opened(root, device.host_path, clamp=True) as found:
+            status = os.fstat(found)
+            nodes = list(_nodes_beneath(found, target)) if stat.S_ISDIR(status.st_mode) else [(target, status)]
+    except OSError as error:
+        problem = f"{device.host_path} is not on this node ({error.strerror}); remove it, or use another node"
+        raise DeviceMissing(f"{field}.hostPath", problem) from error
+    devices = tuple(_host_device(path, status, device.permissions) for path, status in nodes if _is_device(status))
+    if not devices:
+        raise DeviceMissing(
+            f"{field}.hostPath", f"{device.host_path} is not a device; use mounts for files and directories"
+        )
+    return devices
+
+
+def node_devices(*, host_root: str = "/") -> tuple[HostDevice, ...]:
+    """Every device node of the node, for privileged containers."""
+    with _directory(host_root) as root, confined.opened(root, "/dev", clamp=True) as found:
+        nodes = list(_nodes_beneath(found, "/dev", skip=_NOT_DEVICES))
+    return tuple(_host_device(path, status, "rwm") for path, status in nodes)
+
+
+@contextmanager
+def _directory(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _errors_named(field: str, path: str) -> Iterator[None]:
+    """Failures of the system as errors that say where they come from."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        problem = f"{path} is not on this node; create it, or use type DirectoryOrCreate or FileOrCreate"
+        raise MountSourceMissing(field, problem) from error
+    except OSError as error:
+        raise MountSourceMissing(field, f"{path} can't be used: {error.strerror}") from error
+
+
+def _make(root: int, path: str, wanted: HostPathType) -> None:
+    """Make what is missing, as Kubernetes does: a directory with its parents, or an empty file in an existing directory."""
+    if wanted is HostPathType.DIRECTORY_OR_CREATE:
+        with confined.opened(root, path, clamp=True, make=_DIRECTORY_MODE):
+            return
+    if wanted is HostPathType.FILE_OR_CREATE:
+        try:
+            with confined.opened(root, path, clamp=True):
+                return
+        except FileNotFoundError:
+            _make_file(root, path)
+
+
+def _make_file(root: int, path: str) -> None:
+    parent, _, name = path.rstrip("/").rpartition("/")
+    with confined.opened(root, parent, clamp=True) as directory:
+        flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+        descriptor = os.open(name, flags, _FILE_MODE, dir_fd=directory)
+        os.fchmod(descriptor, _FILE_MODE)
+        os.close(descriptor)
+
+
+def _check_type(descriptor: int, wanted: HostPathType, field: str, path: str) -> None:
+    check = _CHECKS.get(wanted)
+    if check is not None and not check[0](os.fstat(descriptor).st_mode):
+        raise MountSourceMissing(f"{field}.type", f"{path} is not {check[1]}; correct path or type")
+
+
+def _beneath(source: int, sub_path: str, field: str, host_root: str) -> Source:
+    """The subPath, its missing directories made with the source's mode as the kubelet does."""
+    mode = stat.S_IMODE(os.fstat(source).st_mode)
+    try:
+        with _errors_named(field, sub_path), confined.opened(source, sub_path, clamp=False, make=mode) as found:
+            return _source(found, host_root)
+    except MountSourceMissing as error:
+        if isinstance(error.__cause__, confined.LeadsOutError):
+            raise SubPathLeadsOut(field, f"{sub_path} leads out of the source; it must stay beneath it") from error
+        raise
+
+
+def _source(descriptor: int, host_root: str) -> Source:
+    path, root = confined.real_path(descriptor), os.path.realpath(host_root).rstrip("/")
+    if root and path != root and not path.startswith(f"{root}/"):
+        raise OSError(errno.EXDEV, "it is outside of the node's root", path)
+    status = os.fstat(descriptor)
+    return Source(path=path[len(root) :] or "/", device=status.st_dev, inode=status.st_ino)
+
+
+def _nodes_beneath(
+    directory: int, path: str, *, skip: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, os.stat_result]]:
+    """The device nodes in a directory and those beneath it, without following links."""
+    readable = os.open(f"/proc/self/fd/{directory}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = 0
+        for parent, directories, files, descriptor in os.fwalk(".", dir_fd=readable, follow_symlinks=False):
+            directories[:] = sorted(name for name in directories if parent != "." or name not in skip)
+            for name in sorted(files):
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if not _is_device(status) or (parent == "." and name in skip):
+                    continue
+                found += 1
+                if found > _MAX_DEVICES:
+                    return
+                yield os.path.normpath(f"{path}/{parent}/{name}"), status
+    finally:
+        os.close(readable)
+
+
+def _is_device(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+
+
+def _host_device(path: str, status: os.stat_result, permissions: str) -> HostDevice:
+    return HostDevice(
+        container_path=path,
+        type="b" if stat.S_ISBLK(status.st_mode) else "c",
+        major=os.major(status.st_rdev),
+        minor=os.minor(status.st_rdev),
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        permissions=permissions,
+    )
