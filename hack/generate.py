@@ -13,15 +13,20 @@ import yaml
 
 from controller.api.container import GROUP, PLURAL
 from controller.api.crd import container_crd
+from hack.reference_tables import with_tables
 
 ROOT: Final = Path(__file__).parent.parent
 CRD: Final = Path("crds") / f"{GROUP}_{PLURAL}.yaml"
+PAGE: Final = Path("docs") / "container.md"
 _HEADER: Final = "# Generated from the models in controller/api by `python -m hack.generate`; do not edit.\n"
 
 
 def generated() -> dict[Path, str]:
     """Every generated file, by its path in the tree, as it should be."""
-    return {CRD: _HEADER + yaml.safe_dump(container_crd(), sort_keys=False, allow_unicode=True, width=120)}
+    return {
+        CRD: _HEADER + yaml.safe_dump(container_crd(), sort_keys=False, allow_unicode=True, width=120),
+        PAGE: with_tables((ROOT / PAGE).read_text()),
+    }
 
 
 def differences(root: Path = ROOT) -> str:

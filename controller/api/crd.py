@@ -155,7 +155,7 @@ class _Conversion:
         text, default = str(source.get("description", "")), source.get("default")
         if not self.tells_defaults or "Default:" in text or not isinstance(default, str | int) or default == "":
             return text
-        return f"{text} Default: {str(default).lower() if isinstance(default, bool) else default}."
+        return f"{text} Default: `{str(default).lower() if isinstance(default, bool) else default}`."
 
 
 def _type(source: Mapping[str, Any]) -> Schema:

@@ -1,0 +1,102 @@
+"""Makes the tables of docs/container.md from the models: fields of the spec, fields of the status, reasons. Pure.
+
+In the page each table stands between two comments, the first of which says what it is made of:
+
+    <!-- table spec: image imagePullPolicy -->
+    (generated)
+    <!-- end -->
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from controller.api.container import ContainerSpec, ContainerStatus
+from controller.api.crd import structural
+from controller.api.model import change_of, wire_name
+from controller.api.reasons import Reason
+
+_TABLE: Final = re.compile(r"(<!-- table (\w+)(?:: ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+_SPEC: Final = structural(ContainerSpec, filled_in=True)
+_STATUS: Final = structural(ContainerStatus, filled_in=False)
+_CHANGES: Final = {
+    wire_name(name): str(change_of(field.metadata)) for name, field in ContainerSpec.model_fields.items()
+}
+
+Schema = dict[str, Any]
+
+
+def with_tables(page: str) -> str:
+    """The page with every table brought up to date."""
+    return _TABLE.sub(lambda found: f"{found[1]}{_table(found[2], (found[3] or '').split())}{found[4]}", page)
+
+
+def fields_with_a_table(page: str, kind: str) -> set[str]:
+    """Top-level fields that some table of this kind in the page is about."""
+    return {field for found in _TABLE.finditer(page) if found[2] == kind for field in (found[3] or "").split()}
+
+
+def _table(kind: str, fields: list[str]) -> str:
+    match kind:
+        case "spec":
+            return _rows(("Field", "Type", "Default", "A change", "Meaning"), _spec_rows(fields))
+        case "status":
+            return _rows(("Field", "Type", "Meaning"), _status_rows(fields))
+        case "reasons":
+            rows = ((f"`{reason}`", reason.meaning, reason.next_step) for reason in sorted(Reason))
+            return _rows(("Reason", "What it says", "What to do"), rows)
+    raise ValueError(f"docs/container.md asks for a table {kind!r}; there are spec, status and reasons")
+
+
+def _spec_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:
+    for field in fields:
+        required = field in _SPEC["required"]
+        for path, node, needed in _flattened(field, _SPEC["properties"][field], required=required):
+            meaning, _, default = node["description"].partition(" Default: ")
+            default = "**required**" if needed else default.removesuffix(".") or "—"
+            yield f"`{path}`", _type(node), default, _CHANGES[field], meaning
+
+
+def _status_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:
+    for field in fields:
+        for path, node, _ in _flattened(field, _STATUS["properties"][field], required=False):
+            yield f"`{path}`", _type(node), node["description"]
+
+
+def _flattened(path: str, node: Schema, *, required: bool) -> Iterator[tuple[str, Schema, bool]]:
+    """The field and all fields within it, each with its path and whether it must be given."""
+    yield path, node, required
+    inner, prefix = (node["items"], f"{path}[].") if "items" in node else (node, f"{path}.")
+    for name, child in inner.get("properties", {}).items():
+        yield from _flattened(prefix + name, child, required=name in inner.get("required", ()))
+
+
+def _type(node: Schema) -> str:
+    if node.get("x-kubernetes-int-or-string"):
+        return "text or number"
+    if "enum" in node:
+        return " \\| ".join(f"`{value}`" if value else '`""`' for value in node["enum"])
+    if "items" in node:
+        return f"list of {'objects' if 'properties' in node['items'] else _plural(node['items'])}"
+    if "additionalProperties" in node:
+        return "map of text"
+    if node.get("format") == "date-time":
+        return "time"
+    if node["type"] == "integer":
+        return f"integer{_range(node)}"
+    return {"string": "text", "boolean": "true or false", "object": "object"}[node["type"]]
+
+
+def _plural(item: Schema) -> str:
+    return "integers" if item.get("type") == "integer" else "texts"
+
+
+def _range(node: Schema) -> str:
+    if "minimum" in node and "maximum" in node:
+        return f", {node['minimum']} to {node['maximum']}"
+    return ""
+
+
+def _rows(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)

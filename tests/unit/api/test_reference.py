@@ -1,0 +1,58 @@
+"""The page of the kind speaks of every field, state, condition and reason that there is."""
+
+from pathlib import Path
+
+import pytest
+
+from controller.api.conditions import ConditionType
+from controller.api.container import ContainerSpec, ContainerState, ContainerStatus
+from controller.api.model import wire_name
+from controller.api.reasons import Reason
+from hack.reference_tables import fields_with_a_table, with_tables
+
+PAGE = (Path(__file__).parents[3] / "docs" / "container.md").read_text()
+
+
+def test_every_field_of_the_spec_has_a_row() -> None:
+    assert fields_with_a_table(PAGE, "spec") == {wire_name(name) for name in ContainerSpec.model_fields}
+
+
+def test_every_field_of_the_status_has_a_row() -> None:
+    assert fields_with_a_table(PAGE, "status") == {wire_name(name) for name in ContainerStatus.model_fields}
+
+
+@pytest.mark.parametrize("path", ["securityContext.seccompProfile.localhostProfile", "mounts[].hostPath.path"])
+def test_fields_within_fields_have_rows_of_their_own(path: str) -> None:
+    assert f"| `{path}` |" in PAGE
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_row(reason: Reason) -> None:
+    assert f"| `{reason}` | {reason.meaning} |" in PAGE
+
+
+@pytest.mark.parametrize("state", ContainerState)
+def test_every_state_has_a_row(state: ContainerState) -> None:
+    assert f"| `{state}` |" in PAGE
+
+
+@pytest.mark.parametrize("condition", ConditionType)
+def test_every_condition_has_a_heading(condition: ConditionType) -> None:
+    assert f"#### {condition}\n" in PAGE
+
+
+def test_an_outdated_table_is_replaced_and_the_text_around_it_kept() -> None:
+    page = "before\n<!-- table spec: tty -->\nold\n<!-- end -->\nafter\n"
+
+    assert with_tables(page) == (
+        "before\n<!-- table spec: tty -->\n"
+        "| Field | Type | Default | A change | Meaning |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| `tty` | true or false | `false` | recreate | Give the process a terminal. |\n"
+        "<!-- end -->\nafter\n"
+    )
+
+
+def test_an_unknown_table_is_an_error() -> None:
+    with pytest.raises(ValueError, match="there are spec, status and reasons"):
+        with_tables("<!-- table nonsense -->\n<!-- end -->")
