@@ -60,6 +60,11 @@ class Reason(StrEnum):
         "The node lacks something that the spec needs: a device, a cgroup controller, the memory.",
         "Change the spec, or run the container on another node.",
     )
+    NODE_CHANGED = (
+        "NodeChanged",
+        "`nodeName` was changed, which is not possible once it is set.",
+        "Set it back, or delete the object and create it anew.",
+    )
     RUNTIME_MISSING = (
         "RuntimeMissing",
         "The OCI runtime that `runtimeName` asks for is not on the node.",

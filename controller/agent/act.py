@@ -1,0 +1,170 @@
+"""Carrying out a plan's actions, one at a time and in order. The only way in which anything changes containerd.
+
+Decides nothing: each action has one branch here and one function behind it. Every action changes what is observed, or raises.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, assert_never
+
+from controller import metrics
+from controller.agent.actions import (
+    Action,
+    AddFinalizer,
+    Announcement,
+    CreateContainer,
+    EnsureImage,
+    FreeProcess,
+    KillContainer,
+    PauseContainer,
+    RecordExit,
+    RememberStop,
+    RemoveContainer,
+    RemoveFinalizer,
+    ResumeContainer,
+    SignalStop,
+    StartContainer,
+    UpdateResources,
+)
+from controller.agent.creation import Creator
+from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.failures import FailureBook
+from controller.agent.identity import Key, StopCause
+from controller.agent.images import ImageKeeper
+from controller.agent.observation import ObservedContainer
+from controller.agent.observed import ObservedStore
+from controller.agent.processes import Processes
+from controller.agent.removal import Remover
+from controller.api.container import FINALIZER, ContainerSpec
+from controller.containerd.errors import NotFound
+from controller.kube import errors as kube_errors
+from controller.kube.containers import Containers
+
+Announce = Callable[[Declared, Announcement], None]
+
+
+class Actor:
+    """Carries out actions."""
+
+    def __init__(
+        self,
+        *,
+        api: Containers,
+        declared: DeclaredStore,
+        observed: ObservedStore,
+        images: ImageKeeper,
+        failures: FailureBook,
+        creator: Creator,
+        processes: Processes,
+        remover: Remover,
+        announce: Announce,
+    ) -> None:
+        self._api = api
+        self._declared = declared
+        self._observed = observed
+        self._images = images
+        self._failures = failures
+        self._creator = creator
+        self._processes = processes
+        self._remover = remover
+        self._announce = announce
+        self._began: dict[Key, float] = {}
+
+    async def perform(self, action: Action, declared: Declared | None) -> None:  # noqa: C901, PLR0912
+        """Carry out one action.
+
+        Raises:
+            Exception: what `failures` knows to read, or what the queue backs off for.
+        """
+        match action:
+            case AddFinalizer():
+                await self._patch(_sure(declared), [*_sure(declared).finalizers, FINALIZER])
+            case RemoveFinalizer():
+                await self._release(_sure(declared))
+            case EnsureImage():
+                await self._images.ensure(_sure(declared))
+            case CreateContainer():
+                await self._create(_sure(declared))
+            case StartContainer():
+                await self._start(action, _sure(declared))
+            case SignalStop():
+                await self._processes.remember_stop(action.id, action.cause)
+                await self._processes.signal(action.id, action.signal)
+            case KillContainer():
+                if action.cause is not None:
+                    await self._processes.remember_stop(action.id, action.cause)
+                await self._processes.kill(action.id)
+            case RememberStop():
+                await self._processes.remember_stop(action.id, StopCause.USER)
+            case PauseContainer():
+                await self._processes.pause(action.id)
+            case ResumeContainer():
+                await self._processes.resume(action.id)
+            case UpdateResources():
+                current = self._container(action.id)
+                await self._processes.update_resources(current, _spec(_sure(declared)), _sure(declared).resources)
+            case RecordExit():
+                await self._processes.record_exit(self._container(action.id), vanished=action.vanished)
+            case FreeProcess():
+                await self._processes.free(action.id)
+            case RemoveContainer():
+                await self._remover.remove(action.id)
+                if declared is None:
+                    metrics.orphan_removed()
+            case _:
+                assert_never(action)
+        news = getattr(action, "announcement", None)
+        if news is not None and declared is not None:
+            self._announce(declared, news)
+
+    async def _create(self, declared: Declared) -> None:
+        ready = self._images.ready(declared.key)
+        if ready is None:
+            raise NotFound("Images.Get", "the image is no longer there")
+        self._began[declared.key] = monotonic()
+        await self._creator.create(declared, _spec(declared), ready)
+
+    async def _start(self, action: StartContainer, declared: Declared) -> None:
+        await self._processes.start(self._container(action.id), _spec(declared), again=action.again)
+        began = self._began.pop(declared.key, None)
+        metrics.container_started(None if began is None else monotonic() - began)
+        self._images.forget(declared.key)
+        self._failures.forget(declared.key)
+
+    async def _release(self, declared: Declared) -> None:
+        """Take our finalizer off; an object that is gone already is as good."""
+        try:
+            await self._patch(declared, [name for name in declared.finalizers if name != FINALIZER])
+        except kube_errors.NotFound:
+            pass
+        self._declared.drop(declared.key, declared.uid)
+        self._images.forget(declared.key)
+        self._failures.forget(declared.key)
+        self._began.pop(declared.key, None)
+
+    async def _patch(self, declared: Declared, finalizers: list[str]) -> None:
+        """Write the list of finalizers, if nobody has changed the object since it was read."""
+        metadata: dict[str, Any] = {
+            "uid": declared.uid,
+            "resourceVersion": declared.resource_version,
+            "finalizers": finalizers,
+        }
+        self._declared.put(await self._api.patch(*declared.key, {"metadata": metadata}))
+
+    def _container(self, container_id: str) -> ObservedContainer:
+        current = self._observed.get(container_id)
+        if current is None:
+            raise NotFound("Containers.Get", f"container {container_id[:12]} is gone")
+        return current
+
+
+def _sure(declared: Declared | None) -> Declared:
+    if declared is None:
+        raise ValueError("this action needs an object")
+    return declared
+
+
+def _spec(declared: Declared) -> ContainerSpec:
+    if declared.spec is None:
+        raise ValueError("this action needs a valid spec")
+    return declared.spec

@@ -1,0 +1,136 @@
+"""The things that can be done to containerd and to an object's metadata, as plain values: a plan is a list of these. Pure.
+
+Each is idempotent: done twice, or done again after a crash at any line, it ends the same. What is new to the user carries an
+announcement, which becomes a Kubernetes Event once the action is done.
+"""
+
+from dataclasses import dataclass
+
+from controller.agent.identity import StopCause
+from controller.api.reasons import Reason
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """News for the user, posted when its action is done."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class AddFinalizer:
+    """Put our finalizer on the object, so that it can't go before its container has."""
+
+
+@dataclass(frozen=True)
+class RemoveFinalizer:
+    """Take our finalizer off: everything made for the object is gone."""
+
+
+@dataclass(frozen=True)
+class EnsureImage:
+    """See to it that the image is on the node; a pull goes on in the background."""
+
+
+@dataclass(frozen=True)
+class CreateContainer:
+    """Register the container with containerd."""
+
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True)
+class StartContainer:
+    """Make the root filesystem and the process, and start it. With `again`, the container ran before."""
+
+    id: str
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class SignalStop:
+    """Remember that a stop was asked for, and send the stop signal."""
+
+    id: str
+    signal: int
+    cause: StopCause
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True)
+class KillContainer:
+    """Send SIGKILL to every process of the container. With a cause, the stop is remembered first."""
+
+    id: str
+    cause: StopCause | None = None
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True)
+class RememberStop:
+    """Remember that the user wants an ended container stopped, so that a later start is a new one."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class PauseContainer:
+    """Freeze the container's processes."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class ResumeContainer:
+    """Thaw the container's processes."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class UpdateResources:
+    """Apply the declared limits to the running container."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class RecordExit:
+    """Remember how the process ended. With `vanished`, nobody knows how it ended."""
+
+    id: str
+    vanished: bool = False
+
+
+@dataclass(frozen=True)
+class FreeProcess:
+    """Delete the ended process with its shim, now that its end is remembered."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class RemoveContainer:
+    """Remove the container and everything made for it; its record in containerd goes last."""
+
+    id: str
+    announcement: Announcement | None = None
+
+
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | EnsureImage
+    | CreateContainer
+    | StartContainer
+    | SignalStop
+    | KillContainer
+    | RememberStop
+    | PauseContainer
+    | ResumeContainer
+    | UpdateResources
+    | RecordExit
+    | FreeProcess
+    | RemoveContainer
+)

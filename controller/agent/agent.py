@@ -1,0 +1,215 @@
+"""One agent, put together: every part is made here once, handed to those that need it, run, and closed in the end.
+
+No decisions: this is wiring. Start order matters and is written down in `run`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from controller import log, metrics
+from controller.agent import node, web
+from controller.agent.act import Actor
+from controller.agent.actions import Announcement
+from controller.agent.bind import UNBOUND, Binder
+from controller.agent.compare import Comparison
+from controller.agent.creation import Creator
+from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.failures import FailureBook
+from controller.agent.health import Freshness
+from controller.agent.identity import Key
+from controller.agent.images import ImageKeeper, ImageSource
+from controller.agent.listen import Listener
+from controller.agent.observed import ObservedStore
+from controller.agent.plan import engine_state
+from controller.agent.processes import Processes
+from controller.agent.publish import Publisher
+from controller.agent.queue import WorkQueue
+from controller.agent.reconcile import Reconciler
+from controller.agent.removal import Remover
+from controller.agent.rootfs import RootfsReader
+from controller.agent.runtimes import Runtimes
+from controller.agent.settings import Settings
+from controller.agent.users import Users
+from controller.api.container import NODE_LABEL
+from controller.api.reasons import Reason
+from controller.containerd.client import Containerd
+from controller.containerd.pull.local import LocalImages
+from controller.containerd.pull.puller import Puller
+from controller.containerd.registry.client import Registry
+from controller.kube.client import Client
+from controller.kube.containers import Containers
+from controller.kube.errors import KubeError
+from controller.kube.events import News, Recorder, Regarding
+from controller.kube.watch import Watch
+
+CRD_SECONDS = 2.0
+NORMAL = frozenset({Reason.RECREATING})
+"""Reasons that are told as Normal events; all others are warnings."""
+_log = log.get(__name__)
+
+
+class Agent:
+    """The agent of one node."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._queue = WorkQueue()
+        self._bindings = WorkQueue()
+        self._freshness = Freshness(settings.stale_seconds)
+        self._containerd = Containerd(
+            settings.containerd_address, settings.containerd_namespace, metrics.runtime_operation
+        )
+        self._registry = Registry(settings.registry_config_dir)
+        self._client = Client(metrics.api_request)
+        self._api = Containers(self._client)
+        self._declared = DeclaredStore(settings.node_name)
+        self._observed = ObservedStore(self._containerd)
+        self._recorder = Recorder(self._client, settings.node_name)
+        local = LocalImages(self._containerd)
+        source = ImageSource(Puller(self._containerd, self._registry, local), local, settings.snapshotter)
+        self._images = ImageKeeper(source, self._queue.add, settings.parallel_pulls)
+        self._listener = Listener(self._containerd, self._observed, self._queue.add)
+        self._reader = RootfsReader(settings.run_dir / "rootfs")
+        self._binder = Binder(self._api, settings.node_name, self._bound)
+        self._reconciler = self._make_reconciler()
+
+    def _make_reconciler(self) -> Reconciler:
+        settings, containerd, observed = self._settings, self._containerd, self._observed
+        here = node.discover(settings)
+        runtimes = Runtimes(
+            settings.runtimes, settings.default_runtime, settings.containerd_address, settings.host_root
+        )
+        remover = Remover(containerd, observed, settings.snapshotter)
+        failures = FailureBook()
+        creator = Creator(
+            containerd=containerd,
+            observed=observed,
+            node=here,
+            runtimes=runtimes,
+            users=Users(containerd, settings.snapshotter, self._reader),
+            remover=remover,
+            settings=settings,
+        )
+        actor = Actor(
+            api=self._api,
+            declared=self._declared,
+            observed=observed,
+            images=self._images,
+            failures=failures,
+            creator=creator,
+            processes=Processes(containerd, observed, here, runtimes, settings),
+            remover=remover,
+            announce=self._announce,
+        )
+        return Reconciler(
+            api=self._api,
+            declared=self._declared,
+            observed=observed,
+            images=self._images,
+            failures=failures,
+            actor=actor,
+            publisher=Publisher(self._api, self._declared, settings.node_name),
+            announce=self._announce,
+            node=settings.node_name,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set. What runs in containerd goes on; a later agent takes it over.
+
+        Raises:
+            OSError: the metrics address is taken.
+        """
+        async with AsyncExitStack() as stack:
+            for closing in (self._containerd.close, self._registry.close, self._client.close, self._images.close):
+                stack.push_async_callback(closing)
+            stack.callback(self._reader.close)
+            pages = web.application(self._freshness, self._count)
+            runner = await web.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
+            stack.push_async_callback(runner.cleanup)
+            work = asyncio.create_task(self._work(), name="work")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if work.done():
+                work.result()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """Nothing is decided before containerd was listed, and nothing is watched before the API server knows the kind."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listener.run(), name="listen")
+            await self._listener.listed.wait()
+            await self._kind_served()
+            for name, part in self._parts():
+                group.create_task(part, name=name)
+            _log.info("the agent works", node=self._settings.node_name, standalone=self._settings.standalone)
+
+    def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        settings = self._settings
+        own = Watch(f"{NODE_LABEL}={settings.node_name}", self._deliver)
+        comparison = Comparison(
+            api=self._api,
+            declared=self._declared,
+            observed=self._observed,
+            wake=self._queue.add,
+            node=settings.node_name,
+            freshness=self._freshness,
+        )
+        parts = [
+            ("queue", self._queue.run(self._reconciler.reconcile, settings.workers)),
+            ("watch", own.run()),
+            ("compare", comparison.run(settings.list_seconds)),
+            ("events", self._recorder.run()),
+        ]
+        if settings.standalone:
+            parts.append(("watch unbound", Watch(UNBOUND, self._offer).run()))
+            parts.append(("bind", self._bindings.run(self._binder.bind, settings.workers)))
+        return parts
+
+    async def _kind_served(self) -> None:
+        """Wait until the API server answers and knows Containers; says so once."""
+        said = False
+        while True:
+            try:
+                if await self._api.served():
+                    return
+                problem = "the CRD of Container is not installed"
+            except KubeError as error:
+                problem = str(error)
+            if not said:
+                _log.warning("waiting for the API server to serve Containers", problem=problem)
+                said = True
+            await asyncio.sleep(CRD_SECONDS)
+
+    def _deliver(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """An event of the watch: put the key on the queue, and nothing else."""
+        metadata = body["metadata"]
+        key: Key = (metadata["namespace"], metadata["name"])
+        if kind == "DELETED":
+            self._declared.drop(key, metadata["uid"])
+            self._queue.add(key)
+        elif self._declared.put(body) is not None:
+            self._queue.add(key)
+
+    def _offer(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        key = self._binder.offer(kind, body)
+        if key is not None:
+            self._bindings.add(key)
+
+    def _bound(self, body: Mapping[str, Any]) -> None:
+        """What was just bound need not wait for the watch."""
+        self._deliver("MODIFIED", body)
+
+    def _announce(self, declared: Declared, news: Announcement) -> None:
+        regarding = Regarding(*declared.key, declared.uid, declared.resource_version)
+        self._recorder.record(
+            News(regarding, "Normal" if news.reason in NORMAL else "Warning", news.reason, news.message)
+        )
+
+    def _count(self) -> None:
+        """Bring the gauge of containers by state up to date."""
+        metrics.containers(Counter(engine_state(container).value for container in self._observed.all()))

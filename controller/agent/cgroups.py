@@ -1,0 +1,41 @@
+"""What the kernel's cgroups tell about the node and about one container. Reads only."""
+
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+_MAX_BYTES = 4096
+
+
+def unified(root: Path = ROOT) -> bool:
+    """Whether the node has cgroup v2 only."""
+    return (root / "cgroup.controllers").exists()
+
+
+def mounted(root: Path = ROOT) -> bool:
+    """Whether there is a cgroup hierarchy that containers can be put into."""
+    return unified(root) or (root / "memory" / "tasks").exists() or (root / "cpu" / "tasks").exists()
+
+
+def freezer(root: Path = ROOT) -> bool:
+    """Whether the node can freeze a container: always with v2, by the freezer controller with v1."""
+    return unified(root) or (root / "freezer" / "tasks").exists()
+
+
+def limits_swap(root: Path = ROOT) -> bool:
+    """Whether the kernel can limit swap per container."""
+    if unified(root):
+        return True
+    return (root / "memory" / "memory.memsw.limit_in_bytes").exists()
+
+
+def oom_kills(path: str, root: Path = ROOT) -> int:
+    """How many processes of the cgroup the kernel has killed for want of memory; 0 when the cgroup is gone."""
+    relative = path.lstrip("/")
+    file = root / relative / "memory.events" if unified(root) else root / "memory" / relative / "memory.oom_control"
+    try:
+        text = file.read_text(errors="replace")[:_MAX_BYTES]
+    except OSError:
+        return 0
+    counts = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    number = counts.get("oom_kill", "0").strip()
+    return int(number) if number.isdigit() else 0

@@ -1,0 +1,103 @@
+"""The safety net: everything is compared with a list, containerd's and the API server's, every so often.
+
+kopf does not tell when a watch last said anything, so whether the watch works is shown by its result: what the API server lists must be
+what the watch has brought. Something that the watch is late with twice in a row is read here, and the watch counts as stale.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from controller import log, metrics
+from controller.agent.declared import DeclaredStore
+from controller.agent.health import Freshness
+from controller.agent.identity import Key
+from controller.agent.observed import ObservedStore
+from controller.containerd.errors import ContainerdError
+from controller.kube.containers import Containers
+from controller.kube.errors import KubeError, NotFound
+
+Version = tuple[str, str]
+_log = log.get(__name__)
+
+
+class Comparison:
+    """Compares what is in memory with what is."""
+
+    def __init__(
+        self,
+        *,
+        api: Containers,
+        declared: DeclaredStore,
+        observed: ObservedStore,
+        wake: Callable[[Key], None],
+        node: str,
+        freshness: Freshness,
+    ) -> None:
+        self._api = api
+        self._declared = declared
+        self._observed = observed
+        self._wake = wake
+        self._node = node
+        self._freshness = freshness
+        self._late: dict[Key, Version | None] = {}
+
+    async def run(self, seconds: float) -> None:
+        """Compare every `seconds` until cancelled. A list that fails is logged; its age tells the probes."""
+        while True:
+            await asyncio.gather(self._with_containerd(), self._with_api())
+            await asyncio.sleep(seconds)
+
+    async def _with_containerd(self) -> None:
+        try:
+            changed = await self._observed.list()
+        except ContainerdError as error:
+            _log.warning("containerd could not be listed", error=str(error))
+            return
+        self._freshness.note("containerd")
+        metrics.listed("containerd", time.time())
+        for key in changed:
+            self._wake(key)
+
+    async def _with_api(self) -> None:
+        try:
+            listed = await self._api.versions(self._node)
+            overdue = self._overdue(listed)
+            for key in overdue:
+                await self._read(key)
+        except KubeError as error:
+            _log.warning("the API server could not be listed", error=str(error))
+            return
+        if overdue:
+            metrics.watch_missed(len(overdue))
+            _log.error("the watch has missed changes; they were read instead", count=len(overdue))
+            return
+        self._freshness.note("watch")
+        metrics.listed("watch", time.time())
+
+    def _overdue(self, listed: dict[Key, Version]) -> list[Key]:
+        """The keys that the watch was late with last time and still is."""
+        late: dict[Key, Version | None] = {
+            key: version for key, version in listed.items() if not self._has(key, version)
+        }
+        late.update({declared.key: None for declared in self._declared if declared.key not in listed})
+        overdue = [key for key, version in late.items() if key in self._late and self._late[key] == version]
+        self._late = {key: version for key, version in late.items() if key not in overdue}
+        return overdue
+
+    def _has(self, key: Key, version: Version) -> bool:
+        known = self._declared.get(key)
+        if known is None or known.uid != version[0]:
+            return False
+        return known.resource_version == version[1] or _later(known.resource_version, version[1])
+
+    async def _read(self, key: Key) -> None:
+        try:
+            self._declared.put(await self._api.get(*key))
+        except NotFound:
+            self._declared.drop(key)
+        self._wake(key)
+
+
+def _later(one: str, other: str) -> bool:
+    return one.isdigit() and other.isdigit() and int(one) > int(other)

@@ -1,0 +1,167 @@
+"""What the API server declares for this node: each object parsed once, and the store of all of them.
+
+The store is fed by the watch and by nothing else but reads of the same objects. It decides nothing.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller.agent.identity import Key
+from controller.api.container import FINALIZER, ContainerSpec, ContainerStatus, ImagePullPolicy
+from controller.api.reasons import Reason
+from controller.api.validation import FieldError, read_status, validate
+from controller.oci import fingerprint
+from controller.oci.errors import InvalidReference
+from controller.oci.reference import Reference, default_pull_policy, parse
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One Container object, parsed. `spec` is None when it is invalid; `errors` then says why."""
+
+    key: Key
+    uid: str
+    generation: int
+    resource_version: str
+    deleting: bool
+    finalizers: tuple[str, ...]
+    spec: ContainerSpec | None
+    errors: tuple[FieldError, ...]
+    error_reason: Reason
+    reference: Reference | None
+    spec_hash: str
+    fingerprint: Mapping[str, str]
+    resources: str
+    """Hash of the resources, which can change in a running container."""
+    status: ContainerStatus
+
+    @property
+    def ours(self) -> bool:
+        """Whether our finalizer is on the object."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def image_wanted(self) -> str:
+        """The image and how it is to be had: what an `ObservedImage` must speak of to count."""
+        return f"{self.pull_policy} {self.reference.name}" if self.reference else ""
+
+    @property
+    def pull_policy(self) -> ImagePullPolicy:
+        """The policy in force: the declared one, else the one that fits the reference."""
+        if self.spec is not None and self.spec.image_pull_policy is not None:
+            return self.spec.image_pull_policy
+        return default_pull_policy(self.reference) if self.reference else ImagePullPolicy.NEVER
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A spec that may be acted on, or why it may not."""
+
+    spec: ContainerSpec | None
+    reference: Reference | None = None
+    errors: tuple[FieldError, ...] = ()
+    reason: Reason = Reason.INVALID_SPEC
+
+
+def _check(raw: Mapping[str, Any], node: str) -> _Checked:
+    validated = validate(raw)
+    spec = validated.spec
+    if spec is None:
+        return _Checked(None, errors=validated.errors)
+    if spec.node_name not in (None, node):
+        moved = FieldError(
+            "spec.nodeName", f"must stay {node!r}: a container can't be moved; delete the object and create it anew"
+        )
+        return _Checked(None, errors=(moved,), reason=Reason.NODE_CHANGED)
+    try:
+        return _Checked(spec, parse(spec.image))
+    except InvalidReference as error:
+        return _Checked(None, errors=(FieldError("spec.image", str(error)),), reason=error.reason)
+
+
+def parse_object(body: Mapping[str, Any], node: str) -> Declared:
+    """One object as the API server sent it. Never raises on what a user can write into spec or status."""
+    metadata = body["metadata"]
+    checked = _check(body.get("spec") or {}, node)
+    spec = checked.spec
+    return Declared(
+        key=(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        resource_version=metadata["resourceVersion"],
+        deleting="deletionTimestamp" in metadata,
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        spec=spec,
+        errors=checked.errors,
+        error_reason=checked.reason,
+        reference=checked.reference,
+        spec_hash=fingerprint.spec_hash(spec) if spec is not None else "",
+        fingerprint=fingerprint.fingerprint(spec) if spec is not None else {},
+        resources=_resources_hash(spec) if spec is not None else "",
+        status=read_status(body.get("status") or {}),
+    )
+
+
+def _resources_hash(spec: ContainerSpec) -> str:
+    return hashlib.sha256(spec.resources.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
+
+
+class DeclaredStore:
+    """The objects of this node, by key."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._objects: dict[Key, Declared] = {}
+
+    def get(self, key: Key) -> Declared | None:
+        """The object under this key, or None."""
+        return self._objects.get(key)
+
+    def __iter__(self) -> Iterator[Declared]:
+        return iter(list(self._objects.values()))
+
+    def put(self, body: Mapping[str, Any]) -> Declared | None:
+        """Take in an object; None when the store already has it, or a later version of it."""
+        metadata = body["metadata"]
+        known = self._objects.get((metadata["namespace"], metadata["name"]))
+        if known is not None and not _newer(metadata, known):
+            return None
+        declared = _updated(known, body) if known is not None else None
+        if declared is None:
+            declared = parse_object(body, self._node)
+        self._objects[declared.key] = declared
+        return declared
+
+    def drop(self, key: Key, uid: str | None = None) -> None:
+        """Forget the object; with a uid, only if it is that one."""
+        known = self._objects.get(key)
+        if known is not None and (uid is None or known.uid == uid):
+            del self._objects[key]
+
+
+def _updated(known: Declared, body: Mapping[str, Any]) -> Declared | None:
+    """The same object with other metadata or status: its spec, unchanged by its generation, is not parsed again."""
+    metadata = body["metadata"]
+    if metadata["uid"] != known.uid or metadata.get("generation", 1) != known.generation:
+        return None
+    return replace(
+        known,
+        resource_version=metadata["resourceVersion"],
+        deleting="deletionTimestamp" in metadata,
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        status=read_status(body.get("status") or {}),
+    )
+
+
+def _newer(metadata: Mapping[str, Any], known: Declared) -> bool:
+    """Whether metadata is of another object or of a later version.
+
+    Kubernetes calls resource versions opaque, and they are numbers in every server there is; where they are not, what comes
+    counts as newer unless it is the same.
+    """
+    if metadata["uid"] != known.uid:
+        return True
+    new, old = str(metadata["resourceVersion"]), known.resource_version
+    return int(new) > int(old) if new.isdigit() and old.isdigit() else new != old

@@ -1,0 +1,78 @@
+"""What follows from an error while a container is made or started: the one place where errors become reasons and consequences.
+
+A transient error of containerd is not a failure of the container: it is raised on, and the queue backs off.
+"""
+
+from datetime import datetime, timedelta
+
+from controller.agent.declared import Declared
+from controller.agent.hostpaths import HostPathError
+from controller.agent.identity import Key
+from controller.agent.observation import Failure
+from controller.agent.removal import TearDownError
+from controller.agent.rootfs import RootfsError
+from controller.api.reasons import Reason
+from controller.containerd.errors import ContainerdError
+from controller.oci.errors import OCIError
+from controller.oci.start_errors import StartFailure
+
+NODE_BACKOFF = timedelta(seconds=30)
+FIRST_BACKOFF = timedelta(seconds=1)
+LAST_BACKOFF = timedelta(minutes=5)
+NODES_FAULT = frozenset({Reason.NODE_UNFIT, Reason.MOUNT_SOURCE_MISSING, Reason.RUNTIME_MISSING})
+"""Reasons that may pass without a change of the spec, when somebody mends the node."""
+
+
+class StartFailed(Exception):
+    """The process could not be started; what the runtime said about it is explained."""
+
+    def __init__(self, failure: StartFailure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class FailureBook:
+    """The last failure of each object that has one."""
+
+    def __init__(self) -> None:
+        self._failures: dict[Key, Failure] = {}
+        self._counts: dict[Key, int] = {}
+
+    def of(self, key: Key) -> Failure | None:
+        """The last failed attempt, if none has succeeded since."""
+        return self._failures.get(key)
+
+    def forget(self, key: Key) -> None:
+        """An attempt succeeded, or nothing is attempted any more."""
+        self._failures.pop(key, None)
+        self._counts.pop(key, None)
+
+    def note(self, declared: Declared, error: Exception, now: datetime) -> Failure:
+        """Take down a failed attempt.
+
+        Raises:
+            Exception: `error` itself, when it says nothing about this container.
+        """
+        failure = self._failure(declared, error, now)
+        self._failures[declared.key] = failure
+        return failure
+
+    def _failure(self, declared: Declared, error: Exception, now: datetime) -> Failure:
+        match error:
+            case StartFailed(failure=failed):
+                retry = now + NODE_BACKOFF if failed.reason in NODES_FAULT else None
+                return Failure(declared.spec_hash, failed.reason, failed.message, now, failed.exit_code, retry)
+            case OCIError(reason=reason) | HostPathError(reason=reason):
+                retry = now + NODE_BACKOFF if reason in NODES_FAULT else None
+                return Failure(declared.spec_hash, reason, str(error), now, None, retry)
+            case ContainerdError(transient=False):
+                return self._retried(declared, Reason.CREATE_ERROR, error, now)
+            case TearDownError() | RootfsError():
+                return self._retried(declared, Reason.CREATE_ERROR, error, now)
+            case _:
+                raise error
+
+    def _retried(self, declared: Declared, reason: Reason, error: Exception, now: datetime) -> Failure:
+        count = self._counts[declared.key] = self._counts.get(declared.key, 0) + 1
+        backoff = min(FIRST_BACKOFF * 2 ** min(count - 1, 16), LAST_BACKOFF)
+        return Failure(declared.spec_hash, reason, str(error), now, None, now + backoff)

@@ -1,0 +1,70 @@
+"""containerd's event stream, kept open: subscribe, then list, then listen; when the stream breaks, all of it again.
+
+So what happens while no stream is open is found by the list that follows, before anything else is decided.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from controller import log, metrics
+from controller.agent.identity import Key
+from controller.agent.observed import ObservedStore
+from controller.containerd.client import Containerd
+from controller.containerd.errors import ContainerdError
+from controller.containerd.event_types import ContainerCreate, ContainerEvent, Event
+
+FIRST_PAUSE = 0.1
+LAST_PAUSE = 2.0
+_log = log.get(__name__)
+
+
+class Listener:
+    """Keeps the observed store up to date and wakes the keys that something happened to."""
+
+    def __init__(self, containerd: Containerd, observed: ObservedStore, wake: Callable[[Key], None]) -> None:
+        self._containerd = containerd
+        self._observed = observed
+        self._wake = wake
+        self.listed = asyncio.Event()
+        """Set once the first list is in: before that nothing may be decided."""
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with self._containerd.events.subscribe() as subscription:
+                    await self._list()
+                    pause = FIRST_PAUSE
+                    async for event in subscription:
+                        await self._hear(event)
+            except ContainerdError as error:
+                metrics.event_stream_broken()
+                _log.warning("containerd's events are interrupted", error=str(error), seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE)
+
+    async def _list(self) -> None:
+        await self._containerd.namespaces.ensure(self._containerd.namespace)
+        changed = await self._observed.list()
+        first = not self.listed.is_set()
+        self.listed.set()
+        for key in self._observed.keys() if first else changed:
+            self._wake(key)
+
+    async def _hear(self, event: Event) -> None:
+        if not isinstance(event, ContainerEvent):
+            return
+        known = self._observed.get(event.container_id)
+        if known is not None:
+            key = self._observed.tell(event)
+            if key is not None:
+                self._wake(key)
+        elif isinstance(event, ContainerCreate):
+            await self._meet(event)
+
+    async def _meet(self, event: ContainerCreate) -> None:
+        """A container that this agent did not make, or whose making is under way just now."""
+        seen = await self._observed.refresh(event.container_id)
+        if seen is not None:
+            self._wake(seen.key)

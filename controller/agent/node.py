@@ -1,0 +1,66 @@
+"""What is true of this node, found out once when the agent starts. Reads only."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.agent import cgroups
+from controller.agent.settings import Settings
+from controller.api.capabilities import KNOWN_CAPABILITIES
+from controller.oci import capabilities
+from controller.oci.errors import NodeUnfit
+from controller.oci.inputs import NodeFacts
+
+_SECCOMP_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
+
+
+@dataclass(frozen=True)
+class Node:
+    """The node as the agent knows it."""
+
+    name: str
+    facts: NodeFacts
+    has_cgroups: bool
+    has_freezer: bool
+
+    def check(self) -> None:
+        """Make sure that containers can run here at all.
+
+        Raises:
+            NodeUnfit: no cgroup hierarchy is mounted.
+        """
+        if not self.has_cgroups:
+            raise NodeUnfit("no cgroup hierarchy is mounted below /sys/fs/cgroup on this node; mount one")
+
+
+def discover(settings: Settings) -> Node:
+    """Look at the node."""
+    root = settings.host_root
+    facts = NodeFacts(
+        hostname=platform.node(),
+        cgroup_v2=cgroups.unified(),
+        swap_accounting=cgroups.limits_swap(),
+        architecture=platform.machine(),
+        seccomp=_SECCOMP_ACTIONS.exists(),
+        init_path=_present(settings.init_path, root),
+        resolv_conf=_present(Path("/etc/resolv.conf"), root),
+        hosts=_present(Path("/etc/hosts"), root),
+        capabilities=_capabilities(),
+    )
+    return Node(settings.node_name, facts, cgroups.mounted(), cgroups.freezer())
+
+
+def _present(path: Path | None, root: Path) -> str | None:
+    """The path as the node knows it, if there is something."""
+    if path is None:
+        return None
+    return str(path) if os.path.exists(str(root).rstrip("/") + str(path)) else None  # noqa: PTH110 - joined as text
+
+
+def _capabilities() -> frozenset[str]:
+    """The capabilities that may be given on: this process's bounding set, which is containerd's on all but odd nodes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            return capabilities.from_mask(int(line.split()[1], 16))
+    return KNOWN_CAPABILITIES

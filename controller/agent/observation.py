@@ -1,0 +1,100 @@
+"""What was observed about one object's containers, image and last attempt: the facts that `plan` decides by. Pure data."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from controller.agent.identity import ExitRecord, Key, StopMark
+from controller.api.reasons import Reason
+
+
+class TaskState(StrEnum):
+    """The state of a container's process in containerd."""
+
+    CREATED = "Created"
+    RUNNING = "Running"
+    STOPPED = "Stopped"
+    PAUSED = "Paused"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True)
+class ObservedTask:
+    """A process that containerd knows."""
+
+    state: TaskState
+    pid: int = 0
+    exit_code: int = 0
+    exited_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ObservedContainer:
+    """A container that containerd has registered, with what its labels remember."""
+
+    id: str
+    key: Key
+    uid: str
+    spec_hash: str
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    resources: str = ""
+    image_id: str = ""
+    chain_id: str = ""
+    runtime_name: str = ""
+    stop_signal: int = 15
+    grace_seconds: int = 10
+    restarts: int = 0
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    """When the process was started, as far as this agent saw it; containerd does not tell."""
+    killed_at: datetime | None = None
+    """When this agent sent SIGKILL last."""
+    stop: StopMark | None = None
+    exit: ExitRecord | None = None
+    task: ObservedTask | None = None
+
+
+class ImagePhase(StrEnum):
+    """How far the acquisition of an image has come."""
+
+    PULLING = "Pulling"
+    PRESENT = "Present"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class ObservedImage:
+    """The image that an object asks for, as far as this node has it."""
+
+    wanted: str
+    """The reference and policy that this speaks of; another one makes it meaningless."""
+    phase: ImagePhase
+    received_bytes: int = 0
+    total_bytes: int = 0
+    started_at: datetime | None = None
+    reason: Reason = Reason.UNPACKED
+    message: str = ""
+    retry_at: datetime | None = None
+    image_id: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The last attempt to make or start a container, which failed."""
+
+    spec_hash: str
+    reason: Reason
+    message: str
+    at: datetime
+    exit_code: int | None = None
+    retry_at: datetime | None = None
+    """When to try again; None: not before the spec changes."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that is known about one key at one moment."""
+
+    containers: tuple[ObservedContainer, ...] = ()
+    image: ObservedImage | None = None
+    failure: Failure | None = None

@@ -1,0 +1,207 @@
+"""The process of a container: started, signalled, frozen, limited, and its end taken down.
+
+Every function is idempotent and safe to repeat after a crash at any line. Decides nothing.
+"""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from controller.agent import cgroups, hostpaths, identity
+from controller.agent.failures import StartFailed
+from controller.agent.identity import ExitRecord, StopCause, StopMark
+from controller.agent.node import Node
+from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
+from controller.agent.observed import ObservedStore
+from controller.agent.runtimes import Runtimes
+from controller.agent.settings import Settings
+from controller.api.container import ContainerSpec
+from controller.api.reasons import Reason
+from controller.containerd import errors
+from controller.containerd.client import Containerd
+from controller.containerd.errors import ContainerdError
+from controller.containerd.mounts import Mount
+from controller.oci import exits, resources, start_errors
+
+NO_OUTPUT = "file:///dev/null"
+"""Where a terminal's output goes; without a terminal the shim takes an empty path for the same."""
+
+
+class Processes:
+    """Processes of this node's containers."""
+
+    def __init__(
+        self, containerd: Containerd, observed: ObservedStore, node: Node, runtimes: Runtimes, settings: Settings
+    ) -> None:
+        self._containerd = containerd
+        self._observed = observed
+        self._node = node
+        self._runtimes = runtimes
+        self._settings = settings
+
+    async def start(self, current: ObservedContainer, wanted: ContainerSpec, *, again: bool) -> None:
+        """Make the root filesystem and the process, and start it; running already is fine.
+
+        Raises:
+            StartFailed: the runtime says no, with its reason explained.
+            ContainerdError: containerd could not be asked.
+        """
+        if current.task is not None and current.task.state is TaskState.PAUSED:
+            raise errors.FailedPrecondition("Tasks.Start", "the container is paused; unpause it instead")
+        if again:
+            current = await self._begin_again(current)
+        try:
+            if current.task is None:
+                await self._create(current, wanted)
+                await self._confirm_mounts(current, wanted)
+            pid = await self._containerd.tasks.start(current.id)
+        except ContainerdError as error:
+            await self._explain(current, error)
+        else:
+            self._observed.change(
+                current.id, task=ObservedTask(TaskState.RUNNING, pid), started_at=datetime.now(UTC), killed_at=None
+            )
+
+    async def _begin_again(self, current: ObservedContainer) -> ObservedContainer:
+        """Forget the last end and stop, and count the restart, before anything is started."""
+        labels = {identity.EXIT: "", identity.STOP: "", identity.RESTARTS: str(current.restarts + 1)}
+        await self._containerd.containers.update_labels(current.id, labels)
+        fresh = replace(current, exit=None, stop=None, restarts=current.restarts + 1, started_at=None, killed_at=None)
+        self._observed.put(fresh)
+        return fresh
+
+    async def _create(self, current: ObservedContainer, wanted: ContainerSpec) -> None:
+        runtime = self._runtimes.find(current.runtime_name)
+        rootfs = await self._rootfs(current)
+        try:
+            await self._create_task(current, rootfs, wanted, runtime.options)
+        except errors.AlreadyExists:
+            task = await self._containerd.tasks.get(current.id)
+            if task.status.value == TaskState.CREATED:
+                return
+            await self._containerd.tasks.delete(current.id)
+            await self._create_task(current, rootfs, wanted, runtime.options)
+
+    async def _create_task(
+        self, current: ObservedContainer, rootfs: tuple[Mount, ...], wanted: ContainerSpec, options: Any
+    ) -> None:
+        output = NO_OUTPUT if wanted.tty else ""
+        await self._containerd.tasks.create(
+            current.id, rootfs, stdout=output, stderr="", terminal=wanted.tty, options=options
+        )
+
+    async def _confirm_mounts(self, current: ObservedContainer, wanted: ContainerSpec) -> None:
+        """Make sure that nobody exchanged a mount's source between the check and the mount.
+
+        Raises:
+            HostPathError: somebody did; the process, which has not run yet, is taken back.
+        """
+        if not wanted.mounts:
+            return
+        task = await self._containerd.tasks.get(current.id)
+        try:
+            for index, mount in enumerate(wanted.mounts):
+                field = f"spec.mounts[{index}]"
+                source = hostpaths.resolve(mount, field, host_root=str(self._settings.host_root))
+                hostpaths.confirm(source, task.pid, mount.mount_path, field)
+        except hostpaths.HostPathError:
+            await self._containerd.tasks.delete(current.id)
+            raise
+
+    async def _rootfs(self, current: ObservedContainer) -> tuple[Mount, ...]:
+        """The writable root filesystem: made on the first start, kept for later ones."""
+        snapshots, snapshotter = self._containerd.snapshots, self._settings.snapshotter
+        try:
+            return await snapshots.prepare(snapshotter, current.id, current.chain_id)
+        except errors.AlreadyExists:
+            return await snapshots.mounts(snapshotter, current.id)
+
+    async def _explain(self, current: ObservedContainer, error: ContainerdError) -> None:
+        """Take back the process that could not be started, and say why; raises in every case but one: it runs after all."""
+        if error.transient:
+            raise error
+        fresh = await self._observed.refresh(current.id)
+        if fresh is not None and fresh.task is not None and fresh.task.state is not TaskState.CREATED:
+            return
+        if fresh is not None and fresh.task is not None:
+            await self._containerd.tasks.delete(current.id)
+            self._observed.change(current.id, task=None)
+        raise StartFailed(start_errors.explain(error.detail)) from error
+
+    async def remember_stop(self, container_id: str, cause: StopCause) -> None:
+        """Write down that, when and why the container is to stop."""
+        mark = StopMark(cause, datetime.now(UTC))
+        await self._containerd.containers.update_labels(container_id, identity.stop_label(mark))
+        self._observed.change(container_id, stop=mark)
+
+    async def signal(self, container_id: str, number: int) -> None:
+        """Send a signal to the first process; that it has ended already is fine."""
+        try:
+            await self._containerd.tasks.kill(container_id, number)
+        except (errors.NotFound, errors.FailedPrecondition):
+            await self._observed.refresh(container_id)
+
+    async def kill(self, container_id: str) -> None:
+        """Send SIGKILL to every process; that they have ended already is fine."""
+        self._observed.change(container_id, killed_at=datetime.now(UTC))
+        try:
+            await self._containerd.tasks.kill(container_id, signal.SIGKILL, all_processes=True)
+        except (errors.NotFound, errors.FailedPrecondition):
+            await self._observed.refresh(container_id)
+
+    async def pause(self, container_id: str) -> None:
+        """Freeze the processes."""
+        await self._containerd.tasks.pause(container_id)
+        await self._observed.refresh(container_id)
+
+    async def resume(self, container_id: str) -> None:
+        """Thaw the processes."""
+        await self._containerd.tasks.resume(container_id)
+        await self._observed.refresh(container_id)
+
+    async def update_resources(self, current: ObservedContainer, wanted: ContainerSpec, digest: str) -> None:
+        """Apply the limits to the process if there is one, and keep them for the next one."""
+        if current.task is not None and current.task.state in (TaskState.RUNNING, TaskState.PAUSED):
+            await self._containerd.tasks.update(current.id, resources.update(wanted, self._node.facts))
+        record = await self._containerd.containers.get(current.id)
+        document = _with_resources(record.spec, resources.limits(wanted, self._node.facts))
+        await self._containerd.containers.update_spec(current.id, document)
+        await self._containerd.containers.update_labels(current.id, {identity.RESOURCES: digest})
+        self._observed.change(current.id, resources=digest)
+
+    async def record_exit(self, current: ObservedContainer, *, vanished: bool) -> None:
+        """Write down how the process ended. What it held is freed by `free`."""
+        task = current.task
+        status = exits.UNKNOWN_EXIT if vanished or task is None else task.exit_code
+        path = f"{self._node.facts.cgroup_parent}/{self._settings.containerd_namespace}/{current.id}"
+        oom_killed = await asyncio.to_thread(cgroups.oom_kills, path) > 0
+        ended = exits.describe(status, oom_killed=oom_killed)
+        record = ExitRecord(
+            code=ended.code,
+            signal=ended.signal,
+            finished_at=(task.exited_at if task is not None else None) or datetime.now(UTC),
+            oom_killed=ended.reason is Reason.OOM_KILLED,
+            reason=ended.reason,
+            message="the process is gone, and nobody saw how it ended" if vanished else ended.message,
+        )
+        await self._containerd.containers.update_labels(current.id, identity.exit_label(record))
+        self._observed.change(current.id, exit=record)
+
+    async def free(self, container_id: str) -> None:
+        """Delete the ended process with its shim; its root filesystem stays."""
+        try:
+            await self._containerd.tasks.delete(container_id)
+        except errors.NotFound:
+            pass
+        self._observed.change(container_id, task=None)
+
+
+def _with_resources(document: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+    """The runtime spec with these limits; its device rules stay."""
+    linux = dict(document.get("linux", {}))
+    devices = linux.get("resources", {}).get("devices", [])
+    linux["resources"] = {"devices": devices, **limits}
+    return {**document, "linux": linux}

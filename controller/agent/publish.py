@@ -1,0 +1,59 @@
+"""The only writer of statuses: what changed is sent, in one merge patch, and nothing when nothing changed.
+
+Runs within the single flight of its object, so writes never overtake each other.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.facts import Facts
+from controller.agent.identity import Key
+from controller.agent.status import difference, summarize
+from controller.kube import errors
+from controller.kube.containers import Containers
+
+SPACING = timedelta(seconds=2)
+"""How far apart the steps of something long are written."""
+
+
+class Publisher:
+    """Writes statuses."""
+
+    def __init__(self, api: Containers, declared: DeclaredStore, node: str) -> None:
+        self._api = api
+        self._declared = declared
+        self._node = node
+        self._written: dict[Key, datetime] = {}
+
+    async def publish(self, declared: Declared, facts: Facts) -> float | None:
+        """Write the status that the facts make, if it says anything new; returns the seconds after which it is worth a write.
+
+        Raises:
+            Conflict: the object was replaced by another of its name.
+            Unavailable: the write may or may not have happened; it is repeated with the next look.
+        """
+        now = datetime.now(UTC)
+        due = self._due(declared.key, facts)
+        if due is not None and now < due:
+            return (due - now).total_seconds()
+        patch = difference(declared.status, summarize(declared, facts, self._node, now))
+        if not patch:
+            return None
+        try:
+            body = await self._api.patch_status(*declared.key, declared.uid, patch)
+        except errors.NotFound:
+            self._declared.drop(declared.key, declared.uid)
+            return None
+        self._written[declared.key] = now
+        self._declared.put(body)
+        return None
+
+    def _due(self, key: Key, facts: Facts) -> datetime | None:
+        if facts.transient and key in self._written:
+            spaced = self._written[key] + SPACING
+            return max(spaced, facts.publish_after) if facts.publish_after else spaced
+        return facts.publish_after
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._written.pop(key, None)

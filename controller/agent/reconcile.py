@@ -1,0 +1,173 @@
+"""The loop around the decision: observe, plan, act, until there is nothing left to do; then say what is.
+
+Runs in the single flight of one key. Errors are given to `failures`, which knows what follows from them, or to the queue.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from controller import log, metrics
+from controller.agent.act import Actor
+from controller.agent.actions import AddFinalizer, Announcement, CreateContainer, EnsureImage, StartContainer
+from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.failures import FailureBook
+from controller.agent.identity import Key
+from controller.agent.images import ImageKeeper
+from controller.agent.observation import Observation
+from controller.agent.observed import ObservedStore
+from controller.agent.plan import Plan, plan
+from controller.agent.publish import Publisher
+from controller.api.container import NODE_LABEL
+from controller.containerd.errors import ContainerdError
+from controller.kube import errors as kube_errors
+from controller.kube.containers import Containers
+
+MAX_STEPS = 16
+"""More plans than any path to a settled object needs; beyond it something does not converge, and the queue backs off."""
+_log = log.get(__name__)
+
+
+class NotConverging(Exception):
+    """Plan after plan found something to do. A defect: the last actions are in the text."""
+
+
+class Reconciler:
+    """Reconciles one key at a time."""
+
+    def __init__(
+        self,
+        *,
+        api: Containers,
+        declared: DeclaredStore,
+        observed: ObservedStore,
+        images: ImageKeeper,
+        failures: FailureBook,
+        actor: Actor,
+        publisher: Publisher,
+        announce: Any,
+        node: str,
+    ) -> None:
+        self._api = api
+        self._declared = declared
+        self._observed = observed
+        self._images = images
+        self._failures = failures
+        self._actor = actor
+        self._publisher = publisher
+        self._announce = announce
+        self._node = node
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Look at one object until it is settled or has to wait; returns the seconds until the next look, if any.
+
+        Raises:
+            Exception: anything that is worth another try with back-off.
+        """
+        with metrics.reconcile():
+            for _ in range(MAX_STEPS):
+                decided, declared = await self._step(key)
+                if not decided.actions:
+                    return await self._conclude(decided, declared)
+            raise NotConverging(f"{key[0]}/{key[1]}: still to do: {decided.actions}")
+
+    async def _step(self, key: Key) -> tuple[Plan, Declared | None]:
+        """One round: observe, plan, act."""
+        await self._observed.settle(key)
+        declared = await self._object(key)
+        observation = Observation(self._observed.of(key), self._images.of(key), self._failures.of(key))
+        decided = plan(declared, observation, datetime.now(UTC))
+        if decided.forget_failure:
+            self._failures.forget(key)
+        if decided.say_first and decided.facts is not None and declared is not None:
+            await self._publisher.publish(declared, decided.facts)
+        for action in decided.actions:
+            try:
+                await self._actor.perform(action, self._declared.get(key) if declared else None)
+            except kube_errors.Conflict:
+                await self._read_again(key)
+                break
+            except Exception as error:
+                if declared is None or not isinstance(action, CreateContainer | StartContainer):
+                    raise
+                self._note_failure(declared, error)
+                break
+            self._log_action(key, action)
+        return decided, declared
+
+    async def _conclude(self, decided: Plan, declared: Declared | None) -> float | None:
+        """Say what is, and work out when to look again."""
+        waits = []
+        if decided.look_again is not None:
+            waits.append(max((decided.look_again - datetime.now(UTC)).total_seconds(), 0.0))
+        if decided.facts is not None and declared is not None:
+            later = await self._publish(declared, decided)
+            if later is not None:
+                waits.append(later)
+        return min(waits, default=None)
+
+    async def _publish(self, declared: Declared, decided: Plan) -> float | None:
+        assert decided.facts is not None  # noqa: S101 - for the type checker; the caller has looked
+        try:
+            return await self._publisher.publish(declared, decided.facts)
+        except kube_errors.Conflict:
+            await self._read_again(declared.key)
+            return 0.0
+
+    async def _object(self, key: Key) -> Declared | None:
+        """The object as the watch brought it. One that the watch does not know, and that has containers, is asked for.
+
+        None only if the API server says that there is none, or that it is no longer this node's.
+        """
+        known = self._declared.get(key)
+        if known is not None or not self._observed.of(key):
+            return known
+        return await self._read_again(key)
+
+    async def _read_again(self, key: Key) -> Declared | None:
+        try:
+            body = await self._api.get(*key)
+        except kube_errors.NotFound:
+            self._forget(key)
+            return None
+        if not self._ours(body):
+            self._forget(key)
+            return None
+        self._declared.put(body)
+        return self._declared.get(key)
+
+    def _ours(self, body: Mapping[str, Any]) -> bool:
+        """Whether the object belongs to this node; one that lost only its label still does."""
+        label = (body["metadata"].get("labels") or {}).get(NODE_LABEL)
+        return label == self._node or (label is None and (body.get("spec") or {}).get("nodeName") == self._node)
+
+    def _forget(self, key: Key) -> None:
+        self._declared.drop(key)
+        self._images.forget(key)
+        self._failures.forget(key)
+        self._publisher.forget(key)
+
+    def _note_failure(self, declared: Declared, error: Exception) -> None:
+        failure = self._failures.note(declared, error, datetime.now(UTC))
+        if isinstance(error, ContainerdError):
+            # What was taken for present may not be: look for the image again before the next try.
+            self._images.forget(declared.key)
+        metrics.container_start_failed(failure.reason)
+        _log.warning(
+            "a container could not be made or started",
+            namespace=declared.key[0],
+            name=declared.key[1],
+            reason=failure.reason.value,
+            error=failure.message,
+        )
+        self._announce(declared, Announcement(failure.reason, failure.message))
+
+    def _log_action(self, key: Key, action: object) -> None:
+        level = _log.debug if isinstance(action, EnsureImage | AddFinalizer) else _log.info
+        level(
+            "done",
+            action=type(action).__name__,
+            namespace=key[0],
+            name=key[1],
+            container=getattr(action, "id", "")[:12],
+        )

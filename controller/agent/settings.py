@@ -1,0 +1,39 @@
+"""What an agent is told when it starts. Plain values, checked by the command line that makes them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one agent; each is an option of `tallyman agent` and an environment variable."""
+
+    node_name: str
+    containerd_address: str = "/run/containerd/containerd.sock"
+    containerd_namespace: str = "tallyman"
+    snapshotter: str = "overlayfs"
+    standalone: bool = False
+    """Bind containers without a node to this one; for a cluster of one, without a manager."""
+    registry_config_dir: Path = Path("/etc/containerd/certs.d")
+    """Where the node's registry configuration (`hosts.toml`) lives."""
+    seccomp_dir: Path = Path("/var/lib/tallyman/seccomp")
+    """Where seccomp profiles of type Localhost are looked up."""
+    host_root: Path = Path("/")
+    """Where the node's root filesystem is mounted, when the agent itself runs in a container."""
+    run_dir: Path = Path("/run/tallyman")
+    """The agent's own directory for what need not survive a reboot."""
+    init_path: Path | None = None
+    """A static init on the node, for containers that ask for one."""
+    runtimes: dict[str, str] = field(default_factory=lambda: {"runc": "runc", "crun": "crun"})
+    """OCI runtimes by name, with the binary that containerd's shim starts."""
+    default_runtime: str = "runc"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9464
+    workers: int = 8
+    """How many objects are worked on at once."""
+    parallel_pulls: int = 3
+    """How many images are pulled at once."""
+    list_seconds: float = 30.0
+    """How often everything is compared with a list of containerd's and of the API server's."""
+    stale_seconds: float = 120.0
+    """How old the last list may be before the agent calls itself unwell."""

@@ -1,0 +1,108 @@
+"""Facts become a status: the one pure function that makes conditions, and the only one that sets Ready.
+
+Polarity and words are those that kstatus, `kubectl wait` and Helm know: Ready True when the container is as declared;
+Reconciling True while the agent works or waits; Stalled True when it can't go on until somebody changes something.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from controller.agent.declared import Declared
+from controller.agent.facts import Facts, Verdict
+from controller.agent.identity import StopCause
+from controller.agent.observation import ImagePhase, ObservedContainer, TaskState
+from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
+from controller.api.container import ContainerState, ContainerStatus, PullProgress
+from controller.api.reasons import Reason
+
+SETTLED = Verdict(Reason.SETTLED)
+
+
+def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> ContainerStatus:
+    """The status that says what `facts` found, given the one before."""
+    container, ended, before = facts.container, facts.exit, declared.status
+    running = container is not None and container.task is not None and container.task.state is not TaskState.STOPPED
+    last = ended if not running else None
+    image = facts.image
+    pulling = image is not None and image.phase is ImagePhase.PULLING
+    return ContainerStatus(
+        observed_generation=declared.generation,
+        state=facts.state,
+        container_id=container.id if container else None,
+        image_id=container.image_id if container else None,
+        node_name=node,
+        pid=container.task.pid if container and container.task and running else None,
+        runtime_name=container.runtime_name or None if container else None,
+        created_at=_seconds(container.created_at) if container else None,
+        started_at=_started(declared, facts),
+        finished_at=_seconds(last.finished_at) if last else None,
+        exit_code=last.code if last else None,
+        signal=last.signal if last else None,
+        oom_killed=last.oom_killed if last else None,
+        restart_count=container.restarts if container else before.restart_count,
+        stopped_by_user=_stopped_by_user(container, running=running),
+        spec_hash=container.spec_hash if container else (declared.spec_hash if last else None),
+        pull=PullProgress(
+            received_bytes=image.received_bytes, total_bytes=image.total_bytes, started_at=_seconds(image.started_at)
+        )
+        if image is not None and pulling
+        else None,
+        conditions=merged(_conditions(declared, facts), before.conditions, _seconds(now) or now),
+    )
+
+
+def _seconds(moment: datetime | None) -> datetime | None:
+    """Kubernetes writes times in whole seconds."""
+    return moment.replace(microsecond=0) if moment is not None else None
+
+
+def _started(declared: Declared, facts: Facts) -> datetime | None:
+    """When the last process was started: as seen by this agent, else as the status has it for the same process."""
+    container, before = facts.container, declared.status
+    if container is None:
+        return before.started_at if facts.state is ContainerState.EXITED else None
+    if container.started_at is not None:
+        return _seconds(container.started_at)
+    same = before.container_id == container.id and (before.restart_count or 0) == container.restarts
+    return before.started_at if same else None
+
+
+def _stopped_by_user(container: ObservedContainer | None, *, running: bool) -> bool | None:
+    if container is None or running:
+        return None
+    return True if container.stop is not None and container.stop.cause is StopCause.USER else None
+
+
+def _conditions(declared: Declared, facts: Facts) -> list[Condition]:
+    conditions = [
+        _condition(ConditionType.READY, facts.ready, facts.why),
+        _condition(ConditionType.RECONCILING, facts.progressing is not None, facts.progressing or SETTLED),
+        _condition(ConditionType.STALLED, facts.stalled is not None, facts.stalled or SETTLED),
+        _condition(ConditionType.ACCEPTED, facts.refused is None, facts.refused or Verdict(Reason.VALID)),
+        *_image_ready(facts),
+    ]
+    return [c.model_copy(update={"observed_generation": declared.generation}) for c in conditions]
+
+
+def _image_ready(facts: Facts) -> list[Condition]:
+    image = facts.image
+    if image is None or image.phase is ImagePhase.PRESENT:
+        known = facts.container is not None or image is not None
+        return [_condition(ConditionType.IMAGE_READY, True, Verdict(Reason.UNPACKED))] if known else []
+    reason = Reason.PULLING if image.phase is ImagePhase.PULLING else image.reason
+    return [_condition(ConditionType.IMAGE_READY, False, Verdict(reason, image.message))]
+
+
+def _condition(kind: ConditionType, holds: bool, why: Verdict) -> Condition:
+    status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+    return Condition(type=kind, status=status, reason=why.reason, message=why.message)
+
+
+def difference(before: ContainerStatus, after: ContainerStatus) -> Mapping[str, Any]:
+    """The merge patch that turns one status into the other; empty when they say the same."""
+    old = before.model_dump(by_alias=True, exclude_none=True, mode="json")
+    new = after.model_dump(by_alias=True, exclude_none=True, mode="json")
+    patch: dict[str, Any] = {name: value for name, value in new.items() if old.get(name) != value}
+    patch.update({name: None for name in old if name not in new})
+    return patch

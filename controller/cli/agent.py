@@ -1,0 +1,208 @@
+"""`tallyman agent`: one node's agent, in the foreground, until SIGTERM or SIGINT.
+
+Every option is an environment variable too; those names are what a DaemonSet sets.
+"""
+
+import asyncio
+import platform
+import signal
+from pathlib import Path
+
+import click
+
+from controller import log, metrics
+from controller.agent.agent import Agent
+from controller.agent.settings import Settings
+from controller.cli.version import VERSION
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    if not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:9464")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host is the user's choice
+
+
+def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = {value.partition("=")[0]: value.partition("=")[2] or value for value in values}
+    if not pairs or not all(pairs):
+        raise click.BadParameter("write each runtime as NAME or NAME=BINARY")
+    return pairs
+
+
+@click.command()
+@click.option(
+    "--node-name", envvar="NODE_NAME", default=platform.node, show_default="host name", help="Name of this node."
+)
+@click.option(
+    "--containerd-address",
+    envvar="CONTAINERD_ADDRESS",
+    default="/run/containerd/containerd.sock",
+    show_default=True,
+    help="Socket of this node's containerd.",
+)
+@click.option(
+    "--containerd-namespace",
+    envvar="CONTAINERD_NAMESPACE",
+    default="tallyman",
+    show_default=True,
+    help="containerd namespace that the agent works in; it belongs to the agent alone.",
+)
+@click.option(
+    "--snapshotter", envvar="CONTAINERD_SNAPSHOTTER", default="overlayfs", show_default=True, help="Snapshotter."
+)
+@click.option(
+    "--standalone/--no-standalone",
+    envvar="TALLYMAN_STANDALONE",
+    default=False,
+    show_default=True,
+    help="Also bind containers without a node to this one. For one node without a manager.",
+)
+@click.option(
+    "--registry-config-dir",
+    envvar="TALLYMAN_REGISTRY_CONFIG_DIR",
+    type=click.Path(path_type=Path),
+    default="/etc/containerd/certs.d",
+    show_default=True,
+    help="Directory with containerd's hosts.toml files.",
+)
+@click.option(
+    "--seccomp-dir",
+    envvar="TALLYMAN_SECCOMP_DIR",
+    type=click.Path(path_type=Path),
+    default="/var/lib/tallyman/seccomp",
+    show_default=True,
+    help="Directory of seccomp profiles of type Localhost.",
+)
+@click.option(
+    "--host-root",
+    envvar="TALLYMAN_HOST_ROOT",
+    type=click.Path(path_type=Path),
+    default="/",
+    show_default=True,
+    help="Where the node's root filesystem is mounted.",
+)
+@click.option(
+    "--run-dir",
+    envvar="TALLYMAN_RUN_DIR",
+    type=click.Path(path_type=Path),
+    default="/run/tallyman",
+    show_default=True,
+    help="Directory of the agent's own for what need not survive a reboot.",
+)
+@click.option(
+    "--init-path",
+    envvar="TALLYMAN_INIT_PATH",
+    type=click.Path(path_type=Path),
+    help="A static init on the node (tini).",
+)
+@click.option(
+    "--runtime",
+    "runtimes",
+    envvar="TALLYMAN_RUNTIMES",
+    multiple=True,
+    default=("runc", "crun"),
+    show_default=True,
+    callback=_runtimes,
+    help="An OCI runtime, as NAME or NAME=BINARY; may be repeated. The first is the default.",
+)
+@click.option(
+    "--metrics-address",
+    envvar="TALLYMAN_METRICS_ADDRESS",
+    default="127.0.0.1:9464",
+    show_default=True,
+    callback=_address,
+    help="HOST:PORT of /metrics, /healthz and /readyz.",
+)
+@click.option(
+    "--workers",
+    envvar="TALLYMAN_WORKERS",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="Looks at once.",
+)
+@click.option(
+    "--list-seconds",
+    envvar="TALLYMAN_LIST_SECONDS",
+    type=click.FloatRange(1, 3600),
+    default=30.0,
+    show_default=True,
+    help="Seconds between comparisons with a list.",
+)
+@click.option(
+    "--stale-seconds",
+    envvar="TALLYMAN_STALE_SECONDS",
+    type=click.FloatRange(2, 86400),
+    default=120.0,
+    show_default=True,
+    help="Age of the last good list from which on the agent is unwell.",
+)
+@click.option(
+    "--log-level",
+    envvar="TALLYMAN_LOG_LEVEL",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Least level that is logged.",
+)
+@click.option(
+    "--log-format",
+    envvar="TALLYMAN_LOG_FORMAT",
+    type=click.Choice(["json", "text"]),
+    default="text",
+    show_default=True,
+    help="Form of the log.",
+)
+def agent(  # noqa: PLR0917 - click passes by name
+    node_name: str,
+    containerd_address: str,
+    containerd_namespace: str,
+    snapshotter: str,
+    standalone: bool,
+    registry_config_dir: Path,
+    seccomp_dir: Path,
+    host_root: Path,
+    run_dir: Path,
+    init_path: Path | None,
+    runtimes: dict[str, str],
+    metrics_address: tuple[str, int],
+    workers: int,
+    list_seconds: float,
+    stale_seconds: float,
+    log_level: str,
+    log_format: log.Format,
+) -> None:
+    """Run this node's agent: reconcile the Containers bound to it with its containerd."""
+    log.configure(log_level, log_format)
+    metrics.build(VERSION)
+    settings = Settings(
+        node_name=node_name,
+        containerd_address=containerd_address,
+        containerd_namespace=containerd_namespace,
+        snapshotter=snapshotter,
+        standalone=standalone,
+        registry_config_dir=registry_config_dir,
+        seccomp_dir=seccomp_dir,
+        host_root=host_root,
+        run_dir=run_dir,
+        init_path=init_path,
+        runtimes=runtimes,
+        default_runtime=next(iter(runtimes)),
+        metrics_host=metrics_address[0],
+        metrics_port=metrics_address[1],
+        workers=workers,
+        list_seconds=list_seconds,
+        stale_seconds=stale_seconds,
+    )
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    """Run until a signal asks to stop. The handlers are plain ones, so that a watch can put them back."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(Agent(settings).run(stop))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    await running
