@@ -4,6 +4,7 @@ One table for two tests: the unit test holds the agent's own check against it; t
 server, which refuses it (naming the field) or accepts it, and then the agent sets Accepted=False with field and rule.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +32,14 @@ class BadContainer:
     def spec(self) -> dict[str, Any]:
         """The whole spec."""
         return {name: value for name, value in {**BASE, **self.change}.items() if value is not MISSING}
+
+    def is_named_in(self, refusal: str) -> bool:
+        """Whether the API server's message names the field. It leaves out most positions, and puts a dot before a key."""
+        return _as_in_schema(self.field) in _as_in_schema(refusal)
+
+
+def _as_in_schema(text: str) -> str:
+    return re.sub(r"\[([^\]]+)\]", r".\1", re.sub(r"\[\d+\]", "", text))
 
 
 def _bad(sentence: str, field: str, says: str, **change: Any) -> BadContainer:
