@@ -7,7 +7,7 @@ and no symbolic link in it can lead out (`confined`).
 What remains is a race: containerd gets a path, not a descriptor, and whoever may write to the source (another container with the
 same hostPath) can exchange a directory for a link between this check and the mount. The kubelet closes the gap by binding the
 opened directory to a private path, which leaves mounts to clean up; here the mount is instead confirmed after the container has
-been made and before its process is started: `confirm` compares what is mounted with what was checked, by device and inode.
+been made and before its process is started: `confirm_mount` compares what is mounted with what was checked, by device and inode.
 
 Small synchronous functions; no containerd, no Kubernetes.
 """
@@ -17,13 +17,15 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from controller.agent import confined
 from controller.api.container import Device, HostPathType, Mount
 from controller.api.reasons import Reason
-from controller.oci.inputs import HostDevice
+from controller.oci.errors import OCIError
+from controller.oci.inputs import HostDevice, ResolvedMount
+from controller.oci.seccomp import MAX_PROFILE_BYTES
 
 _DIRECTORY_MODE: Final = 0o755
 _FILE_MODE: Final = 0o644
@@ -38,15 +40,16 @@ _CHECKS: Final = {
     HostPathType.CHAR_DEVICE: (stat.S_ISCHR, "a character device"),
     HostPathType.BLOCK_DEVICE: (stat.S_ISBLK, "a block device"),
 }
-_MAX_DEVICES: Final = 4096
+_ROOT: Final = Path("/")
+_PROC: Final = Path("/proc")
 _NOT_DEVICES: Final = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console", "init"})
 """Entries of /dev that belong to the node alone or that every container has of its own."""
 
 
-class HostPathError(Exception):
+class HostPathError(OCIError):
     """Something of the node that a container asks for can't be given to it; `field` says where it was asked for."""
 
-    reason: Reason = Reason.MOUNT_SOURCE_MISSING
+    reason = Reason.MOUNT_SOURCE_MISSING
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
@@ -75,17 +78,14 @@ class DeviceMissing(HostPathError):
     reason = Reason.NODE_UNFIT
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A resolved source: its real path on the node, and what is there."""
+class ProfileMissing(HostPathError):
+    """The node has no such seccomp profile."""
 
-    path: str
-    device: int
-    inode: int
+    reason = Reason.NODE_UNFIT
 
 
-def resolve(mount: Mount, field: str, *, host_root: str = "/") -> Source:
-    """The source of a mount, made if its type says so, with its subPath resolved beneath it.
+def resolve_mount(mount: Mount, *, field: str, host_root: Path = _ROOT) -> ResolvedMount:
+    """The mount with the real path of its source, made if its type says so, its subPath resolved beneath it.
 
     `field` is the mount's place in the object (`spec.mounts[0]`), for errors.
 
@@ -100,58 +100,74 @@ def resolve(mount: Mount, field: str, *, host_root: str = "/") -> Source:
         with confined.opened(root, path, clamp=True) as source:
             _check_type(source, wanted, place, path)
             if not mount.sub_path:
-                return _source(source, host_root)
-            return _beneath(source, mount.sub_path, f"{field}.subPath", host_root)
+                return _resolved(mount, source, host_root)
+            return _beneath(mount, source, f"{field}.subPath", host_root)
 
 
-def confirm(source: Source, pid: int, mount_path: str, field: str, *, proc: str = "/proc") -> None:
+def confirm_mount(resolved: ResolvedMount, *, field: str, pid: int, proc: Path = _PROC) -> None:
     """Make sure that a created container has mounted what was checked, before its process is started.
+
+    `pid` is the container's first process; after create it waits in the finished root filesystem. Of two mounts on one path
+    only the upper one can be confirmed.
 
     Raises:
         SourceExchanged: it has not.
     """
+    target = resolved.mount.mount_path
     try:
-        with _directory(f"{proc}/{pid}/root") as root, confined.opened(root, mount_path, clamp=True) as found:
+        with _directory(proc / str(pid) / "root") as root, confined.opened(root, target, clamp=True) as found:
             status = os.fstat(found)
     except OSError as error:
-        raise SourceExchanged(field, f"{mount_path} can't be looked at in the container: {error.strerror}") from error
-    if (status.st_dev, status.st_ino) != (source.device, source.inode):
-        raise SourceExchanged(
-            field, f"the source {source.path} was exchanged while the container was made; it was not started"
-        )
+        raise SourceExchanged(field, f"{target} can't be looked at in the container: {error.strerror}") from error
+    if resolved.identity is not None and resolved.identity != (status.st_dev, status.st_ino):
+        raise SourceExchanged(field, f"{resolved.source} was exchanged while the container was made; it is not started")
 
 
-def find_devices(device: Device, field: str, *, host_root: str = "/") -> tuple[HostDevice, ...]:
-    """The device nodes behind an entry of `devices`: one, or all beneath a directory such as /dev/snd.
+def resolve_device(device: Device, *, field: str, host_root: Path = _ROOT) -> HostDevice:
+    """The device node behind an entry of `devices`; a link such as /dev/disk/by-id/… is followed.
 
     Raises:
         DeviceMissing: there is none.
     """
-    target = device.container_path or device.host_path
+    place, path = f"{field}.hostPath", device.host_path
     try:
-        with _directory(host_root) as root, confined.opened(root, device.host_path, clamp=True) as found:
+        with _directory(host_root) as root, confined.opened(root, path, clamp=True) as found:
             status = os.fstat(found)
-            nodes = list(_nodes_beneath(found, target)) if stat.S_ISDIR(status.st_mode) else [(target, status)]
     except OSError as error:
-        problem = f"{device.host_path} is not on this node ({error.strerror}); remove it, or use another node"
-        raise DeviceMissing(f"{field}.hostPath", problem) from error
-    devices = tuple(_host_device(path, status, device.permissions) for path, status in nodes if _is_device(status))
-    if not devices:
+        problem = f"{path} is not on this node ({error.strerror}); remove it, or use another node"
+        raise DeviceMissing(place, problem) from error
+    if not _is_device(status):
         raise DeviceMissing(
-            f"{field}.hostPath", f"{device.host_path} is not a device; use mounts for files and directories"
+            place, f"{path} is not a device; name a device node, or use mounts for files and directories"
         )
-    return devices
+    return _host_device(device.container_path or path, status, device.permissions)
 
 
-def node_devices(*, host_root: str = "/") -> tuple[HostDevice, ...]:
+def node_devices(*, host_root: Path = _ROOT) -> tuple[HostDevice, ...]:
     """Every device node of the node, for privileged containers."""
     with _directory(host_root) as root, confined.opened(root, "/dev", clamp=True) as found:
-        nodes = list(_nodes_beneath(found, "/dev", skip=_NOT_DEVICES))
-    return tuple(_host_device(path, status, "rwm") for path, status in nodes)
+        return tuple(_host_device(path, status, "rwm") for path, status in _nodes_beneath(found))
+
+
+def read_profile(directory: Path, name: str, *, field: str = "spec.securityContext.seccompProfile") -> bytes:
+    """A seccomp profile from the node's directory of profiles, by its path relative to that.
+
+    Raises:
+        ProfileMissing: there is no such file beneath the directory, or it is too large.
+    """
+    place = f"{field}.localhostProfile"
+    try:
+        with _directory(directory) as root, confined.opened(root, name, clamp=False) as found:
+            if not stat.S_ISREG(os.fstat(found).st_mode):
+                raise ProfileMissing(place, f"{name} is not a file in {directory} on this node")
+            with Path(f"/proc/self/fd/{found}").open("rb") as file:
+                return file.read(MAX_PROFILE_BYTES + 1)
+    except OSError as error:
+        raise ProfileMissing(place, f"{name} is not in {directory} on this node: {error.strerror}") from error
 
 
 @contextmanager
-def _directory(path: str) -> Iterator[int]:
+def _directory(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -167,6 +183,8 @@ def _errors_named(field: str, path: str) -> Iterator[None]:
     except FileNotFoundError as error:
         problem = f"{path} is not on this node; create it, or use type DirectoryOrCreate or FileOrCreate"
         raise MountSourceMissing(field, problem) from error
+    except confined.LeadsOutError as error:
+        raise SubPathLeadsOut(field, f"{path} leads out of the source; it must stay beneath it") from error
     except OSError as error:
         raise MountSourceMissing(field, f"{path} can't be used: {error.strerror}") from error
 
@@ -199,43 +217,32 @@ def _check_type(descriptor: int, wanted: HostPathType, field: str, path: str) ->
         raise MountSourceMissing(f"{field}.type", f"{path} is not {check[1]}; correct path or type")
 
 
-def _beneath(source: int, sub_path: str, field: str, host_root: str) -> Source:
+def _beneath(mount: Mount, source: int, field: str, host_root: Path) -> ResolvedMount:
     """The subPath, its missing directories made with the source's mode as the kubelet does."""
     mode = stat.S_IMODE(os.fstat(source).st_mode)
-    try:
-        with _errors_named(field, sub_path), confined.opened(source, sub_path, clamp=False, make=mode) as found:
-            return _source(found, host_root)
-    except MountSourceMissing as error:
-        if isinstance(error.__cause__, confined.LeadsOutError):
-            raise SubPathLeadsOut(field, f"{sub_path} leads out of the source; it must stay beneath it") from error
-        raise
+    with _errors_named(field, mount.sub_path), confined.opened(source, mount.sub_path, clamp=False, make=mode) as found:
+        return _resolved(mount, found, host_root)
 
 
-def _source(descriptor: int, host_root: str) -> Source:
+def _resolved(mount: Mount, descriptor: int, host_root: Path) -> ResolvedMount:
     path, root = confined.real_path(descriptor), os.path.realpath(host_root).rstrip("/")
     if root and path != root and not path.startswith(f"{root}/"):
         raise OSError(errno.EXDEV, "it is outside of the node's root", path)
     status = os.fstat(descriptor)
-    return Source(path=path[len(root) :] or "/", device=status.st_dev, inode=status.st_ino)
+    return ResolvedMount(mount, path[len(root) :] or "/", (status.st_dev, status.st_ino))
 
 
-def _nodes_beneath(
-    directory: int, path: str, *, skip: frozenset[str] = frozenset()
-) -> Iterator[tuple[str, os.stat_result]]:
-    """The device nodes in a directory and those beneath it, without following links."""
+def _nodes_beneath(directory: int) -> Iterator[tuple[str, os.stat_result]]:
+    """The device nodes of /dev and its directories with their paths, without following links."""
     readable = os.open(f"/proc/self/fd/{directory}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = 0
         for parent, directories, files, descriptor in os.fwalk(".", dir_fd=readable, follow_symlinks=False):
-            directories[:] = sorted(name for name in directories if parent != "." or name not in skip)
-            for name in sorted(files):
+            skipped = _NOT_DEVICES if parent == "." else frozenset[str]()
+            directories[:] = sorted(set(directories) - skipped)
+            for name in sorted(set(files) - skipped):
                 status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                if not _is_device(status) or (parent == "." and name in skip):
-                    continue
-                found += 1
-                if found > _MAX_DEVICES:
-                    return
-                yield os.path.normpath(f"{path}/{parent}/{name}"), status
+                if _is_device(status):
+                    yield os.path.normpath(f"/dev/{parent}/{name}"), status
     finally:
         os.close(readable)
 

@@ -15,13 +15,19 @@ import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
 from controller.agent import confined
+from controller.api.reasons import Reason
+from controller.oci.errors import OCIError
 
 MAX_BYTES: Final = 2**20
 """As much of a file is read."""
+
+MOUNT_POINT: Final = Path("/run/tallyman/rootfs")
+"""An empty directory of the agents on this node; each mounts on it in its own namespace, so they can share it."""
 
 _CLONE_NEWNS: Final = 0x00020000
 _MS_RDONLY: Final = 0x1
@@ -48,8 +54,10 @@ class Mountable(Protocol):
     def options(self) -> Sequence[str]: ...
 
 
-class RootfsError(Exception):
+class RootfsError(OCIError):
     """The root filesystem could not be mounted or read."""
+
+    reason = Reason.NODE_UNFIT
 
 
 class RootfsReader:
@@ -58,7 +66,7 @@ class RootfsReader:
     `mount_point` is an empty directory of the agent's own, made if missing; on the node nothing is ever mounted there.
     """
 
-    def __init__(self, mount_point: Path) -> None:
+    def __init__(self, mount_point: Path = MOUNT_POINT) -> None:
         self._mount_point = mount_point.absolute()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rootfs", initializer=_isolate)
 
@@ -105,6 +113,16 @@ class RootfsReader:
         finally:
             for _ in range(done):
                 _check(_libc.umount2(os.fsencode(self._mount_point), _MNT_DETACH))
+
+
+async def read_files(mounts: Sequence[Mountable], paths: Sequence[str]) -> dict[str, bytes | None]:
+    """`RootfsReader.read` with the one reader of this process, made at its first use."""
+    return await _reader().read(mounts, paths)
+
+
+@cache
+def _reader() -> RootfsReader:
+    return RootfsReader()
 
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)

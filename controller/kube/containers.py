@@ -36,7 +36,7 @@ class Containers:
         """All objects of a namespace, or of all namespaces."""
         where = f"namespaces/{namespace}/" if namespace else ""
         answer = await self._client.get(f"/apis/{GROUP}/{VERSION}/{where}{PLURAL}")
-        return list(answer["items"])
+        return list(answer["items"] or [])
 
     async def versions(self, node: str) -> dict[tuple[str, str], tuple[str, str]]:
         """(uid, resourceVersion) of each object bound to `node`, by (namespace, name); served from the server's cache."""
@@ -45,7 +45,7 @@ class Containers:
             query={"labelSelector": f"{NODE_LABEL}={node}", "resourceVersion": "0"},
             accept=METADATA_ONLY,
         )
-        metadata = [item["metadata"] for item in answer["items"]]
+        metadata = [item["metadata"] for item in answer["items"] or []]
         return {(m["namespace"], m["name"]): (m["uid"], m["resourceVersion"]) for m in metadata}
 
     async def served(self) -> bool:

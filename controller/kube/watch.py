@@ -5,7 +5,9 @@ Handlers are `on.event` only: kopf then stores no annotations, no finalizers and
 
 import asyncio
 import random
+import signal
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +34,18 @@ class _EndlessBackoffs:
             seconds = min(seconds * 2, 5.0)
 
 
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep the process's own signal handlers: kopf puts in its own, which would end the watch and not the process."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
 @dataclass(frozen=True)
 class Watch:
     """A watch over the Containers that match a label selector, given over to `deliver` as they come."""
@@ -49,9 +63,10 @@ class Watch:
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _run_once(self) -> None:
-        tasks = await kopf.spawn_tasks(
-            registry=self._registry(), settings=self._settings(), clusterwide=True, standalone=True, identity=None
-        )
+        with _signals_kept():
+            tasks = await kopf.spawn_tasks(
+                registry=self._registry(), settings=self._settings(), clusterwide=True, standalone=True
+            )
         try:
             done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -82,7 +97,7 @@ class Watch:
         settings.networking.request_timeout = 60.0
         settings.networking.connect_timeout = 10.0
         settings.watching.reconnect_backoff = 0.5
-        settings.watching.server_timeout = 600.0
+        settings.watching.server_timeout = 600
         settings.watching.client_timeout = 660.0
         settings.watching.connect_timeout = 10.0
         settings.watching.chunk_size = 500
