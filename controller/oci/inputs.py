@@ -18,6 +18,8 @@ class ResolvedMount:
 
     mount: Mount
     source: str
+    identity: tuple[int, int] | None = None
+    """Device and inode of what was found there, by which the finished mount can be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
