@@ -50,6 +50,7 @@ class Containerd(Services):
     """
 
     def __init__(self, address: str, namespace: str, observer: Observer | None = None) -> None:
+        self.address = address
         self._connection = Connection(address)
         super().__init__(Caller(self._connection, namespace, observer))
 

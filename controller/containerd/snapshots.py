@@ -1,6 +1,8 @@
 """The Snapshots service: filesystems of containers and of images, layer upon layer.
 
-A snapshot must hang on an image, a container or a lease, or garbage collection takes it; that is the caller's care.
+A snapshot must hang on an image, a container or a lease, or garbage collection takes it, between two calls if it likes;
+that is the caller's care. For a container's own snapshot the cheapest way is to register the container first: its
+`snapshot_key` keeps the snapshot from the moment that it is made.
 """
 
 from collections.abc import Mapping, Sequence

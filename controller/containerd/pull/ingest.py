@@ -173,7 +173,8 @@ async def _both(writer: Writer, hasher: digests.Hasher, chunk: bytes) -> None:
 async def _open(stack: AsyncExitStack, content: Content, ref: str, descriptor: Descriptor) -> Writer:
     """Become the writer of a ref, waiting for another one as long as it gets on; raises `AlreadyExists` for the blob."""
     loop = asyncio.get_running_loop()
-    offset, deadline = -1, 0.0
+    offset: int | None = None
+    deadline = 0.0
     while True:
         try:
             return await stack.enter_async_context(
@@ -183,7 +184,7 @@ async def _open(stack: AsyncExitStack, content: Content, ref: str, descriptor: D
             if "locked" not in error.detail:
                 raise
             seen = await _offset(content, ref)
-            if seen != offset:
+            if offset is None or seen != offset:
                 offset, deadline = seen, loop.time() + LOCK_PATIENCE
             elif loop.time() > deadline:
                 raise

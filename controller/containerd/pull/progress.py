@@ -27,18 +27,20 @@ class Tracker:
 
     def __init__(self, callback: ProgressCallback | None) -> None:
         self._callback = callback
-        self._layers_total = self._layers_done = self._bytes_total = 0
+        self._layers_total = self._layers_done = 0
+        self._sizes: dict[str, int] = {}
         self._bytes: dict[str, int] = {}
 
     def plan(self, sizes: dict[str, int], layers: int) -> None:
         """Say what there is to do: the size of each blob by digest, and the number of layers."""
-        self._bytes_total, self._layers_total = sum(sizes.values()), layers
+        self._sizes, self._layers_total = sizes, layers
         self._tell()
 
     def have(self, digest: str, offset: int) -> None:
-        """Say that the first `offset` bytes of a blob are there."""
-        self._bytes[digest] = offset
-        self._tell()
+        """Say that the first `offset` bytes of a blob are there; what was not planned does not count."""
+        if digest in self._sizes:
+            self._bytes[digest] = offset
+            self._tell()
 
     def unpacked(self) -> None:
         """Say that one more layer is unpacked."""
@@ -47,5 +49,5 @@ class Tracker:
 
     def _tell(self) -> None:
         if self._callback is not None:
-            done = sum(self._bytes.values())
-            self._callback(Progress(self._layers_total, self._layers_done, self._bytes_total, done))
+            total, done = sum(self._sizes.values()), sum(self._bytes.values())
+            self._callback(Progress(self._layers_total, self._layers_done, total, done))
