@@ -94,9 +94,11 @@ class Checkout:
 
     def external_kubeconfig(self) -> str | None:
         """Return the user's KUBECONFIG when it is set and is not the file that `up` itself wrote."""
-        value = os.environ.get("KUBECONFIG", "")
-        own = self.control_plane().kubeconfig
-        return None if not value or Path(value).absolute() == own else value
+        paths = [path for path in os.environ.get("KUBECONFIG", "").split(":") if path]
+        absolute = [str(Path(path).absolute()) for path in paths]
+        if not absolute or absolute == [str(self.control_plane().kubeconfig)]:
+            return None
+        return ":".join(absolute)
 
 
 def this_checkout() -> Checkout:

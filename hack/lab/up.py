@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -104,9 +105,12 @@ class Up:
         """Start a control plane, unless the user has a cluster of their own."""
         if self.external:
             with self.progress.step("reach the cluster of KUBECONFIG") as step:
+                missing = [path for path in self.external.split(":") if not Path(path).exists()]
+                if missing:
+                    raise LabError(f"KUBECONFIG names {missing[0]}, which is not there; unset it to get a cluster made")
                 self.checkout.external_note.write_text(f"{self.external}\n")
-                version = self.cluster.run("get", "--raw", "/version")
-                step.note("".join(line for line in version.splitlines() if "gitVersion" in line).strip(' ,"'))
+                version = json.loads(self.cluster.run("get", "--raw", "/version"))
+                step.note(f"{self.external}, {version.get('gitVersion')}")
         else:
             self._start_control_plane()
         self._write_env_file()
