@@ -147,7 +147,7 @@ class Containerd:
         cgroups = {task.cgroup for task in tasks if task.cgroup}
         leftovers.end_shims(self.address, cgroups)
         leftovers.unmount_below([self.directory, self.sockets])
-        namespaces = {self.namespace, *(task.namespace for task in tasks)}
+        namespaces = {self.namespace, *leftovers.namespaces(self.state, self.root)}
         own = {f"{PARENT_CGROUP}/{name}" for name in namespaces} | {f"/{name}" for name in namespaces}
         leftovers.remove_cgroups([*sorted(cgroups), *sorted(own - {PARENT_CGROUP})])
         for task in tasks:

@@ -22,6 +22,7 @@ from hack.lab.daemon import Process
 from hack.lab.errors import LabError
 
 MNT_DETACH = 2
+TASK_PLUGIN = "io.containerd.runtime.v2.task"
 RUNC_ROOT = Path("/run/containerd/runc")
 SHIM_SOCKET = re.compile(r"unix://(/run/containerd/s/[0-9a-f]{16,})")
 
@@ -59,9 +60,14 @@ class Task:
         return RUNC_ROOT / self.namespace / self.id
 
 
+def namespaces(*directories: Path) -> set[str]:
+    """Return the namespaces that ever had a task, by a containerd's state and root directories."""
+    return {path.name for directory in directories for path in (directory / TASK_PLUGIN).glob("*")}
+
+
 def tasks(state: Path) -> list[Task]:
     """Return the tasks that a containerd's state directory knows."""
-    bundles = sorted((state / "io.containerd.runtime.v2.task").glob("*/*"))
+    bundles = sorted((state / TASK_PLUGIN).glob("*/*"))
     return [Task(bundle.parent.name, bundle.name, bundle) for bundle in bundles]
 
 

@@ -14,12 +14,13 @@ from hack.lab.agent_process import Agent
 from hack.lab.checkout import EXAMPLE_REGISTRY, NAMESPACE, Checkout
 from hack.lab.cluster import KIND, Cluster
 from hack.lab.errors import LabError
-from hack.lab.example_images import hello
+from hack.lab.example_images import busybox, hello
 from hack.lab.image_push import push
 from hack.lab.kubectl import find_kubectl
 from hack.lab.progress import Progress
 
 STEPS = ("tools", "containerd", "registry", "image", "cluster", "definitions", "agent", "example")
+IMAGES = {"hello:1.0": hello, "hello:latest": hello, "busybox:latest": busybox}
 FIRST_RUN_SECONDS = 180
 LATER_RUN_SECONDS = 30
 
@@ -95,11 +96,11 @@ class Up:
             (directory / "hosts.toml").write_text(_HOSTS_FILE.format(name=EXAMPLE_REGISTRY, url=self.registry.url))
 
     def do_image(self) -> None:
-        """Put the example image into the registry."""
-        with self.progress.step("push the example image") as step:
-            push(self.registry.address, "hello:1.0", hello())
-            digest = push(self.registry.address, "hello:latest", hello())
-            step.note(f"{EXAMPLE_REGISTRY}/hello:latest, {digest[:19]}")
+        """Put the images of the examples into the registry."""
+        with self.progress.step("push the example images") as step:
+            for name, image in IMAGES.items():
+                push(self.registry.address, name, image())
+            step.note(f"{EXAMPLE_REGISTRY}/: {', '.join(IMAGES)}")
 
     def do_cluster(self) -> None:
         """Start a control plane, unless the user has a cluster of their own."""
