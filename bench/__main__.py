@@ -1,0 +1,136 @@
+"""Run every measurement and print the table: `python -m bench [--quick]`."""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import measure, raw
+from bench.cluster import Cluster, connected
+from bench.world import World, world
+from controller.containerd.client import Containerd
+
+AT_ONCE = 8
+REST_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    value: str
+    baseline: str
+    ratio: str
+    target: str
+    met: bool
+
+
+def _p(seconds: list[float], percent: int) -> float:
+    """A percentile, in milliseconds."""
+    return 1000 * statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
+
+
+async def _rows(cluster: Cluster, client: Containerd, here: World, count: int, burst: int) -> list[Row]:
+    await measure.start(cluster, "template", here.image)
+    made_from = await raw.template(client, cluster.statuses["template"]["containerID"])
+    rows = [*await _latency(cluster, client, here, made_from, count)]
+    names = [f"burst-{number}" for number in range(burst)]
+    rows.append(await _burst(cluster, client, here, made_from, names))
+    rows.append(await _rest(here, burst))
+    await measure.remove(cluster, *names)
+    rows.append(await _exits(cluster, client, here, made_from, count))
+    rows.append(await _writes(cluster, here))
+    await measure.remove(cluster, "template")
+    return rows
+
+
+async def _latency(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int) -> list[Row]:
+    await measure.serial(cluster, here.image, 3)
+    await raw.serial(client, made_from, 3)
+    floor, ours = [], []
+    for _ in range(count):
+        floor += await raw.serial(client, made_from, 1)
+        ours += await measure.serial(cluster, here.image, 1)
+    p50, p95, raw50, raw95 = _p(ours, 50), _p(ours, 95), _p(floor, 50), _p(floor, 95)
+    return [
+        Row(
+            "(a) apply → Ready, p50",
+            f"{p50:.1f} ms",
+            f"raw {raw50:.1f} ms",
+            f"{p50 / raw50:.2f} x",
+            "≤ 1.6 x",
+            p50 <= 1.6 * raw50,
+        ),
+        Row("(a) apply → Ready, p95", f"{p95:.1f} ms", f"raw {raw95:.1f} ms", f"{p95 / raw95:.2f} x", "", True),
+    ]
+
+
+async def _burst(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, names: list[str]) -> Row:
+    floor = await raw.burst(client, made_from, len(names), AT_ONCE)
+    ours = await measure.burst(cluster, here.image, names)
+    name = f"(b) burst of {len(names)}, {AT_ONCE} at once"
+    return Row(name, f"{ours:.1f}/s", f"raw {floor:.1f}/s", f"{ours / floor:.2f} x", "≥ 0.7 x", ours >= 0.7 * floor)
+
+
+async def _exits(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int) -> Row:
+    floor = _p(await raw.exits(client, made_from, count), 50)
+    p50 = _p(await measure.exits(cluster, here.image, count), 50)
+    ratio = f"{p50 / floor:.2f} x"
+    return Row("(c) exit → status, p50", f"{p50:.1f} ms", f"exit event {floor:.1f} ms", ratio, "≤ 50 ms", p50 <= 50)
+
+
+async def _writes(cluster: Cluster, here: World) -> Row:
+    lives = 5
+    before = await measure.writes(cluster)
+    for number in range(lives):
+        await measure.start(cluster, f"life-{number}", here.image)
+        await measure.remove(cluster, f"life-{number}")
+    per_life = (await measure.writes(cluster) - before) / lives
+    return Row(
+        "(d) API writes per life", f"{per_life:.1f}", "user's own 2", f"{per_life / 2:.2f} x", "≤ 4", per_life <= 4
+    )
+
+
+async def _rest(here: World, count: int) -> Row:
+    rest = await measure.at_rest(here.agent.pid, REST_SECONDS)
+    containerd = await measure.at_rest(here.node.daemon.pid, 5.0)
+    value = f"{rest['cpu']:.2f} % of a core, {rest['rss']:.0f} MB"
+    baseline = f"containerd {containerd['cpu']:.2f} %, {containerd['rss']:.0f} MB"
+    met = rest["cpu"] <= 1 and rest["rss"] <= 120
+    ratio = f"{rest['rss'] / containerd['rss']:.2f} x"
+    return Row(f"(e) agent at rest, {count} containers", value, baseline, ratio, "≤ 1 %, ≤ 120 MB", met)
+
+
+def _print(rows: list[Row]) -> None:
+    table = [("", "measured", "baseline", "ratio", "target", "")]
+    table += [
+        (r.name, r.value, r.baseline, r.ratio, r.target, ("met" if r.met else "MISSED") if r.target else "")
+        for r in rows
+    ]
+    widths = [max(len(line[column]) for line in table) for column in range(6)]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+async def _run(here: World, count: int, burst: int) -> list[Row]:
+    async with connected() as cluster, Containerd(here.node.address, here.node.namespace) as client:
+        return await _rows(cluster, client, here, count, burst)
+
+
+def main() -> int:
+    """Run the bench; 1 when a target was missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions: to see that it runs, not to compare")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory(prefix="tallyman-bench-") as directory, world(Path(directory)) as here:
+        rows = asyncio.run(_run(here, 5 if quick else 40, 10 if quick else 100))
+    _print(rows)
+    return 0 if all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
