@@ -29,13 +29,16 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """Return the running process of that id, or None where there is none (a zombie counts as none)."""
+        """Return the running process of that id, or None where there is none.
+
+        A zombie counts as none, unless threads of it still run: they may hold sockets and locks.
+        """
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            threads = len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - a race must end in OSError here
         except OSError:
             return None
-        fields = stat.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+        return None if fields[0] in "ZX" and threads <= 1 else cls(pid, int(fields[19]))
 
     @property
     def alive(self) -> bool:
