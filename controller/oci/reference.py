@@ -50,8 +50,9 @@ class Reference:
         if self.host != DEFAULT_HOST:
             return self.name
         plain = self.repository.removeprefix(_LIBRARY)
-        # `library/a/b` must keep its prefix, or it would read as `a/b`.
-        return f"{self.repository if '/' in plain else plain}{self._suffix}"
+        # `library/a/b` must keep its prefix, or it would read as `a/b`; and `a.b/c` its host, or `a.b` would read as one.
+        short = self.repository if "/" in plain else plain
+        return self.name if _split_host(short)[0] else f"{short}{self._suffix}"
 
     @property
     def target(self) -> str:
