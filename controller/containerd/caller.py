@@ -6,7 +6,7 @@ not known here.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Generic, TypeVar
@@ -116,7 +116,15 @@ class Caller:
             call = callee(metadata=self._metadata)
             try:
                 duplex: Duplex[Request, Response] = Duplex(operation, call)
-                yield duplex
+                try:
+                    yield duplex
+                except errors.ContainerdError:
+                    raise
+                except Exception:
+                    # The fault is not the stream's: have the server let go of what it holds before anything else is tried.
+                    with suppress(errors.ContainerdError):
+                        await duplex.finish()
+                    raise
                 await duplex.finish()
             finally:
                 call.cancel()

@@ -3,6 +3,7 @@
 `faults` is a list of (what it is about, what to do); a fault is used up when it strikes, unless it is for ever.
 """
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,8 @@ class Fault:
     pattern: str
     respond: Respond | None = None
     cut_after: int | None = None
+    stalls: bool = False
+    body: bytes | None = None
     times: int = 1
 
 
@@ -37,6 +40,7 @@ class FaultyRegistry:
     ignores_range: bool = False
 
     async def __aenter__(self) -> Self:
+        self._closing = asyncio.Event()
         self._session = aiohttp.ClientSession(auto_decompress=False)
         application = web.Application(client_max_size=1 << 30)
         application.router.add_route("*", "/{path:.*}", self._handle)
@@ -51,6 +55,7 @@ class FaultyRegistry:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._closing.set()
         await self._runner.cleanup()
         await self._session.close()
 
@@ -61,9 +66,13 @@ class FaultyRegistry:
             Fault(pattern, lambda *_: web.Response(status=status, text=body, headers=named), times=times)
         )
 
-    def cut(self, pattern: str, after: int, times: int = 1) -> None:
-        """Cut the connection after so many bytes of the body."""
-        self.faults.append(Fault(pattern, cut_after=after, times=times))
+    def cut(self, pattern: str, after: int, times: int = 1, body: bytes | None = None) -> None:
+        """Cut the connection after so many bytes of the body, or of another body."""
+        self.faults.append(Fault(pattern, cut_after=after, times=times, body=body))
+
+    def stall(self, pattern: str, after: int) -> None:
+        """Send so many bytes of the body and then nothing, until the client goes."""
+        self.faults.append(Fault(pattern, cut_after=after, stalls=True))
 
     def corrupt(self, pattern: str, times: int = 1) -> None:
         """Flip a bit in the middle of the body."""
@@ -105,7 +114,7 @@ class FaultyRegistry:
             length = real.headers.get("Content-Length", "0")
         fault = self._fault_for(line)
         if fault is not None and fault.cut_after is not None:
-            return await _cut(request, body, status, kept, fault.cut_after)
+            return await self._cut(request, fault, fault.body or body, status, kept)
         if fault is not None and fault.respond is not None:
             changed = fault.respond(request, body, status, kept)
             if changed is not None:
@@ -121,13 +130,14 @@ class FaultyRegistry:
                 return fault
         return None
 
-
-async def _cut(
-    request: web.Request, body: bytes, status: int, headers: dict[str, str], after: int
-) -> web.StreamResponse:
-    response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
-    await response.prepare(request)
-    await response.write(body[:after])
-    assert request.transport is not None
-    request.transport.close()
-    return response
+    async def _cut(
+        self, request: web.Request, fault: Fault, body: bytes, status: int, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
+        await response.prepare(request)
+        await response.write(body[: fault.cut_after])
+        if fault.stalls:
+            await self._closing.wait()
+        assert request.transport is not None
+        request.transport.close()
+        return response
