@@ -20,6 +20,7 @@ Images are made with `Image`, `Index`, `layer`, `File`, `Directory`, `Symlink` a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hack.lab.containerd_daemon import Containerd
@@ -69,6 +70,6 @@ def registry(directory: Path, *, preferred_port: int | None = None) -> Registry:
     return Registry(directory, preferred_port)
 
 
-def control_plane(directory: Path) -> ControlPlane:
+def control_plane(directory: Path, *, extra_arguments: Sequence[str] = ()) -> ControlPlane:
     """Return a private etcd and kube-apiserver, not yet started."""
-    return ControlPlane(directory)
+    return ControlPlane(directory, extra_arguments)

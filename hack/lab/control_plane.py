@@ -12,6 +12,7 @@ import shutil
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,8 @@ class ControlPlane:
     """
 
     directory: Path
+    extra_arguments: Sequence[str] = ()
+    """Further arguments of the API server, such as those of its audit log."""
 
     def __post_init__(self) -> None:
         self.directory = self.directory.absolute()
@@ -110,6 +113,7 @@ class ControlPlane:
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
             "--service-cluster-ip-range=10.96.0.0/16",
+            *self.extra_arguments,
         ]
         return Daemon("kube-apiserver", self.directory, argv, {"PATH": "/usr/bin:/bin"})
 
