@@ -46,7 +46,7 @@ from controller.kube.events import News, Recorder, Regarding
 from controller.kube.watch import Watch
 
 CRD_SECONDS = 2.0
-NORMAL = frozenset({Reason.RECREATING})
+NORMAL = frozenset({Reason.RECREATING, Reason.PULLING, Reason.UNPACKED})
 """Reasons that are told as Normal events; all others are warnings."""
 _log = log.get(__name__)
 
@@ -70,7 +70,7 @@ class Agent:
         self._recorder = Recorder(self._client, settings.node_name)
         local = LocalImages(self._containerd)
         source = ImageSource(Puller(self._containerd, self._registry, local), local, settings.snapshotter)
-        self._images = ImageKeeper(source, self._queue.add, settings.parallel_pulls)
+        self._images = ImageKeeper(source, self._queue.add, self._announce_image, settings.parallel_pulls)
         self._listener = Listener(self._containerd, self._observed, self._queue.add)
         self._reader = RootfsReader(settings.run_dir / "rootfs")
         self._binder = Binder(self._api, settings.node_name, self._bound)
@@ -209,6 +209,11 @@ class Agent:
         self._recorder.record(
             News(regarding, "Normal" if news.reason in NORMAL else "Warning", news.reason, news.message)
         )
+
+    def _announce_image(self, key: Key, reason: Reason, message: str) -> None:
+        declared = self._declared.get(key)
+        if declared is not None:
+            self._announce(declared, Announcement(reason, message))
 
     def _count(self) -> None:
         """Bring the gauge of containers by state up to date."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.agent import hostpaths, identity, profiles
+from controller.agent import hostpaths, identity
 from controller.agent.declared import Declared
 from controller.agent.images import ReadyImage
 from controller.agent.node import Node
@@ -22,7 +22,7 @@ from controller.api.signals import parse_signal
 from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.oci import fingerprint, seccomp, spec
-from controller.oci.inputs import Inputs, ResolvedMount
+from controller.oci.inputs import Inputs
 
 DEFAULT_STOP_SIGNAL = "SIGTERM"
 
@@ -90,7 +90,7 @@ class Creator:
         )
 
     async def _inputs(self, wanted: ContainerSpec, ready: ReadyImage, container_id: str) -> Inputs:
-        root = str(self._settings.host_root)
+        root = self._settings.host_root
         return Inputs(
             spec=wanted,
             image=ready.config,
@@ -99,13 +99,12 @@ class Creator:
             node=self._node.facts,
             user=await self._users.resolve(wanted.security_context, ready),
             mounts=tuple(
-                ResolvedMount(mount, hostpaths.resolve(mount, f"spec.mounts[{index}]", host_root=root).path)
+                hostpaths.resolve_mount(mount, field=f"spec.mounts[{index}]", host_root=root)
                 for index, mount in enumerate(wanted.mounts)
             ),
             devices=tuple(
-                found
+                hostpaths.resolve_device(device, field=f"spec.devices[{index}]", host_root=root)
                 for index, device in enumerate(wanted.devices)
-                for found in hostpaths.find_devices(device, f"spec.devices[{index}]", host_root=root)
             ),
             seccomp_profile=self._seccomp_profile(wanted),
         )
@@ -114,7 +113,7 @@ class Creator:
         profile = wanted.security_context.seccomp_profile
         if profile.type is not SeccompProfileType.LOCALHOST or profile.localhost_profile is None:
             return None
-        return seccomp.localhost(profiles.read(self._settings.seccomp_dir, profile.localhost_profile))
+        return seccomp.localhost(hostpaths.read_profile(self._settings.seccomp_dir, profile.localhost_profile))
 
     async def _register(self, draft: Draft) -> None:
         record = await self._containerd.containers.create(

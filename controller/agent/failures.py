@@ -6,7 +6,6 @@ A transient error of containerd is not a failure of the container: it is raised 
 from datetime import datetime, timedelta
 
 from controller.agent.declared import Declared
-from controller.agent.hostpaths import HostPathError
 from controller.agent.identity import Key
 from controller.agent.observation import Failure
 from controller.agent.removal import TearDownError
@@ -62,7 +61,7 @@ class FailureBook:
             case StartFailed(failure=failed):
                 retry = now + NODE_BACKOFF if failed.reason in NODES_FAULT else None
                 return Failure(declared.spec_hash, failed.reason, failed.message, now, failed.exit_code, retry)
-            case OCIError(reason=reason) | HostPathError(reason=reason):
+            case OCIError(reason=reason):
                 retry = now + NODE_BACKOFF if reason in NODES_FAULT else None
                 return Failure(declared.spec_hash, reason, str(error), now, None, retry)
             case ContainerdError(transient=False):

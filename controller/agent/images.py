@@ -1,7 +1,7 @@
 """The images that this node's containers ask for: looked up, pulled in the background, and reported on.
 
 One acquisition an object, so that `Always` asks the registry for each of them; one pull a reference at a time, which all that wait
-for it share. Decides nothing about containers.
+for it share. Decides nothing about containers. What takes long, and what goes wrong, is announced once for each object that waits.
 """
 
 import asyncio
@@ -32,6 +32,8 @@ FIRST_BACKOFF = timedelta(seconds=5)
 LAST_BACKOFF = timedelta(minutes=5)
 NEVER_BACKOFF = timedelta(seconds=60)
 REMEMBERED = 64
+Announce = Callable[[Key, Reason, str], None]
+"""Tells the user of an object something new, with a reason."""
 _log = log.get(__name__)
 
 
@@ -65,9 +67,10 @@ class ImageSource:
 class ImageKeeper:
     """The images wanted by objects, by key."""
 
-    def __init__(self, source: ImageSource, wake: Callable[[Key], None], parallel: int) -> None:
+    def __init__(self, source: ImageSource, wake: Callable[[Key], None], announce: Announce, parallel: int) -> None:
         self._source = source
         self._wake = wake
+        self._announce = announce
         self._seats = asyncio.Semaphore(parallel)
         self._observed: dict[Key, ObservedImage] = {}
         self._ready: dict[Key, ReadyImage] = {}
@@ -167,6 +170,8 @@ class ImageKeeper:
         for key in self._waiting.get(name, ()):
             known = self._observed.get(key)
             if known is not None and known.phase is ImagePhase.PULLING:
+                if not known.total_bytes:
+                    self._announce(key, Reason.PULLING, f"{known.message}: {progress.bytes_total} bytes")
                 self._observed[key] = replace(
                     known, received_bytes=progress.bytes_done, total_bytes=progress.bytes_total
                 )
@@ -180,6 +185,8 @@ class ImageKeeper:
                 self._note_failure(key, wanted, error)
         else:
             if self._still_wants(key, wanted, reference):
+                if self._observed[key].total_bytes:
+                    self._announce(key, Reason.UNPACKED, f"image {reference.familiar} is pulled and unpacked")
                 self._present(key, wanted, image)
         self._waiting.get(reference.name, set()).discard(key)
         self._wake(key)
@@ -193,6 +200,7 @@ class ImageKeeper:
         backoff = min(FIRST_BACKOFF * 2 ** min(count - 1, 10), LAST_BACKOFF)
         reason = Reason.ERR_IMAGE_PULL if count == 1 else Reason.IMAGE_PULL_BACK_OFF
         _log.warning("an image could not be pulled", namespace=key[0], name=key[1], attempt=count, error=str(error))
+        self._announce(key, Reason.ERR_IMAGE_PULL, str(error))
         self._failed(key, wanted, reason, str(error), backoff)
 
     async def close(self) -> None:

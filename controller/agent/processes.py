@@ -105,8 +105,8 @@ class Processes:
         try:
             for index, mount in enumerate(wanted.mounts):
                 field = f"spec.mounts[{index}]"
-                source = hostpaths.resolve(mount, field, host_root=str(self._settings.host_root))
-                hostpaths.confirm(source, task.pid, mount.mount_path, field)
+                resolved = hostpaths.resolve_mount(mount, field=field, host_root=self._settings.host_root)
+                hostpaths.confirm_mount(resolved, field=field, pid=task.pid)
         except hostpaths.HostPathError:
             await self._containerd.tasks.delete(current.id)
             raise

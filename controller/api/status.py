@@ -40,7 +40,7 @@ class ContainerStatus(Model):
 
     observed_generation: int | None = None
     """The generation of the spec that this status speaks of."""
-    state: ContainerState = ContainerState.PENDING
+    state: ContainerState | None = None
     """What the engine sees, in one word: Pending, Created, Running, Paused, Restarting, Exited, Removing or Unknown."""
     container_id: str | None = None
     """Id of the container in containerd (64 hex digits); present only while containerd has it."""
