@@ -160,22 +160,30 @@ def _vanished_news(declared: Declared) -> Announcement | None:
     )
 
 
-def _failed(declared: Declared, observed: Observation, now: datetime) -> Plan | None:
-    """The last attempt failed: wait for its next try, or for another spec."""
+def _failed(
+    declared: Declared, observed: Observation, now: datetime, current: ObservedContainer | None = None
+) -> Plan | None:
+    """The last attempt failed: wait for its next try, or for another spec.
+
+    Only what is not tried again is Exited: what is, must not be taken for an end by an agent that knows the status only.
+    """
     failure = observed.failure
     if failure is None or failure.spec_hash != declared.spec_hash:
         return None
     if failure.retry_at is not None and now >= failure.retry_at:
         return None
     why = Verdict(failure.reason, failure.message)
-    ended = None
+    ended = current.exit if current is not None else None
+    state = engine_state(current)
     if failure.exit_code is not None:
         ended = ExitRecord(failure.exit_code, None, failure.at, False, failure.reason, failure.message)
+        state = ContainerState.EXITED if failure.retry_at is None else state
     facts = Facts(
-        ContainerState.PENDING if ended is None else ContainerState.EXITED,
+        state,
         why,
         progressing=None if failure.retry_at is None else why,
         stalled=why if failure.retry_at is None else None,
+        container=current,
         exit=ended,
         image=observed.image,
     )
@@ -272,9 +280,9 @@ def _without_process(
     failure = observed.failure
     if failure is not None and failure.spec_hash == current.spec_hash and current.restarts == 0:
         return Plan((RemoveContainer(current.id),))
-    held_back = _failed(declared, observed, now)
-    if held_back is not None and held_back.facts is not None:
-        return replace(held_back, facts=replace(held_back.facts, container=current))
+    held_back = _failed(declared, observed, now, current)
+    if held_back is not None:
+        return held_back
     return Plan((*_resources_first(declared, current), StartContainer(current.id)))
 
 
@@ -308,9 +316,9 @@ def _exited(
             facts=_ended_facts(current, ended, Verdict(Reason.STOPPED, _ended_text(ended))), forget_failure=True
         )
     if stopped or current.stop is not None:
-        held_back = _failed(declared, observed, now)
-        if held_back is not None and held_back.facts is not None:
-            return replace(held_back, facts=replace(held_back.facts, container=current))
+        held_back = _failed(declared, observed, now, current)
+        if held_back is not None:
+            return held_back
         return Plan((*_resources_first(declared, current), StartContainer(current.id, again=True)))
     if spec.desired_state is DesiredState.PAUSED:
         why = Verdict(Reason.PAUSE_REFUSED, f"there is no process to pause: {_ended_text(ended)}")
