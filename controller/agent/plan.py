@@ -190,9 +190,14 @@ def _failed(
     return Plan(facts=facts, look_again=failure.retry_at)
 
 
-def _ended_before(declared: Declared) -> Plan | None:
-    """The status remembers an end that containerd no longer does: what has ended stays ended until the spec changes."""
+def _ended_before(declared: Declared, current: ObservedContainer | None = None) -> Plan | None:
+    """The status remembers an end that containerd does not, or not any longer: it stays one until the spec changes.
+
+    Of a container that is there this can only be a start that failed, for any other end is remembered by its labels.
+    """
     status = declared.status
+    if current is not None and (status.container_id, status.restart_count or 0) != (current.id, current.restarts):
+        return None
     if status.state is not ContainerState.EXITED or status.spec_hash != declared.spec_hash or status.stopped_by_user:
         return None
     if status.exit_code is None or status.finished_at is None:
@@ -203,7 +208,8 @@ def _ended_before(declared: Declared) -> Plan | None:
     why = Verdict(reason, message)
     stuck = any(c.type is ConditionType.STALLED and c.status is ConditionStatus.TRUE for c in status.conditions)
     ended = ExitRecord(status.exit_code, status.signal, status.finished_at, bool(status.oom_killed), reason, message)
-    return Plan(facts=Facts(ContainerState.EXITED, why, stalled=why if stuck else None, exit=ended))
+    facts = Facts(ContainerState.EXITED, why, stalled=why if stuck else None, container=current, exit=ended)
+    return Plan(facts=facts)
 
 
 def _image(declared: Declared, observed: Observation, now: datetime, current: ObservedContainer | None) -> Plan | None:
@@ -276,11 +282,11 @@ def _without_process(
         return Plan((RecordExit(current.id, vanished=True),))
     if spec.desired_state is DesiredState.STOPPED:
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and the process was not started yet")
-        return Plan(facts=Facts(ContainerState.CREATED, why, container=current))
+        return Plan(facts=Facts(ContainerState.CREATED, why, container=current), forget_failure=True)
     failure = observed.failure
     if failure is not None and failure.spec_hash == current.spec_hash and current.restarts == 0:
         return Plan((RemoveContainer(current.id),))
-    held_back = _failed(declared, observed, now, current)
+    held_back = _failed(declared, observed, now, current) or _ended_before(declared, current)
     if held_back is not None:
         return held_back
     return Plan((*_resources_first(declared, current), StartContainer(current.id)))
