@@ -59,7 +59,7 @@ def plan(declared: Declared | None, observed: Observation, now: datetime) -> Pla
         return _remove_all(observed.containers, now, None)
     strangers = tuple(c for c in observed.containers if c.uid != declared.uid)
     if strangers:
-        return _remove_all(strangers, now, _waiting_for_predecessor(now))
+        return _remove_all(strangers, now, _waiting_for_predecessor(strangers, now))
     if declared.deleting:
         return _delete(declared, observed, now)
     current, surplus = _current(declared, observed)
@@ -106,9 +106,10 @@ def _remove_all(containers: tuple[ObservedContainer, ...], now: datetime, facts:
     return Plan(actions, facts, min((s.look_again for s in steps if s.look_again), default=None))
 
 
-def _waiting_for_predecessor(now: datetime) -> Facts:
+def _waiting_for_predecessor(strangers: tuple[ObservedContainer, ...], now: datetime) -> Facts:
     why = Verdict(Reason.PROGRESSING, "the container of an earlier object of this name is being removed")
-    return replace(_working(None, why), publish_after=now + PATIENCE)
+    since = min((c.stop.at for c in strangers if c.stop is not None), default=now)
+    return replace(_working(None, why), publish_after=since + PATIENCE)
 
 
 def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
