@@ -299,14 +299,14 @@ def _resources_first(declared: Declared, current: ObservedContainer) -> tuple[Ac
 
 
 def _has_run(declared: Declared, current: ObservedContainer) -> bool:
-    """Whether this container had a process before: this agent saw it start, or the status says so."""
+    """Whether this container had a process before: this agent saw it start, its stop was asked for, or the status says so."""
     status = declared.status
     published = (
         status.container_id == current.id
         and status.started_at is not None
         and (status.restart_count or 0) == current.restarts
     )
-    return current.started_at is not None or published
+    return current.started_at is not None or current.stop is not None or published
 
 
 def _exited(
@@ -344,7 +344,7 @@ def _with_ended_process(
 
 
 def _with_created_process(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
-    if spec.desired_state is DesiredState.STOPPED:
+    if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
         return _stop(current, StopCause.USER, 0, now)
     return Plan((StartContainer(current.id),))
 
