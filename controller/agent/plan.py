@@ -32,6 +32,7 @@ from controller.agent.observation import ImagePhase, Observation, ObservedContai
 from controller.api.conditions import ConditionStatus, ConditionType
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
+from controller.api.validation import Validated
 from controller.oci.fingerprint import changed_fields
 
 PATIENCE = timedelta(seconds=1)
@@ -129,8 +130,7 @@ def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
 
 def _invalid(declared: Declared, current: ObservedContainer | None) -> Plan:
     """A spec that breaks a rule: nothing is started or changed; what runs already goes on."""
-    shown = "; ".join(f"{error.field}: {error.message}" for error in declared.errors)
-    why = Verdict(declared.error_reason, shown)
+    why = Verdict(declared.error_reason, Validated(None, declared.errors).message)
     facts = Facts(
         engine_state(current), why, stalled=why, refused=why, container=current, exit=current.exit if current else None
     )
