@@ -5,7 +5,7 @@ cleared away when it is a stranger's.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.agent import hostpaths, identity
@@ -22,7 +22,7 @@ from controller.api.signals import parse_signal
 from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.oci import fingerprint, seccomp, spec
-from controller.oci.inputs import Inputs
+from controller.oci.inputs import Inputs, NodeFacts
 
 DEFAULT_STOP_SIGNAL = "SIGTERM"
 
@@ -96,7 +96,7 @@ class Creator:
             image=ready.config,
             container_id=container_id,
             namespace=self._settings.containerd_namespace,
-            node=self._node.facts,
+            node=self._facts(wanted),
             user=await self._users.resolve(wanted.security_context, ready),
             mounts=tuple(
                 hostpaths.resolve_mount(mount, field=f"spec.mounts[{index}]", host_root=root)
@@ -108,6 +108,12 @@ class Creator:
             ),
             seccomp_profile=self._seccomp_profile(wanted),
         )
+
+    def _facts(self, wanted: ContainerSpec) -> NodeFacts:
+        """What is true of the node; its devices are looked at anew for each container that gets them all."""
+        if not wanted.security_context.privileged:
+            return self._node.facts
+        return replace(self._node.facts, devices=hostpaths.node_devices(host_root=self._settings.host_root))
 
     def _seccomp_profile(self, wanted: ContainerSpec) -> Mapping[str, Any] | None:
         profile = wanted.security_context.seccomp_profile

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from controller.oci.errors import NodeUnfit
 from controller.oci.inputs import NodeFacts
 
 _SECCOMP_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
+
+RECURSIVE_READ_ONLY = (5, 12)
+"""The kernel from which on a bind can be made read-only together with all beneath it (mount_setattr(2))."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def discover(settings: Settings) -> Node:
         cgroup_v2=cgroups.unified(),
         swap_accounting=cgroups.limits_swap(),
         architecture=platform.machine(),
+        recursive_read_only=_kernel() >= RECURSIVE_READ_ONLY,
         seccomp=_SECCOMP_ACTIONS.exists(),
         init_path=_present(settings.init_path, root),
         resolv_conf=_present(Path("/etc/resolv.conf"), root),
@@ -49,6 +54,12 @@ def discover(settings: Settings) -> Node:
         capabilities=_capabilities(),
     )
     return Node(settings.node_name, facts, cgroups.mounted(), cgroups.freezer())
+
+
+def _kernel() -> tuple[int, ...]:
+    """The kernel's version, major and minor."""
+    numbers = re.match(r"(\d+)\.(\d+)", platform.release())
+    return tuple(int(number) for number in numbers.groups()) if numbers else (0, 0)
 
 
 def _present(path: Path | None, root: Path) -> str | None:
