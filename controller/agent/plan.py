@@ -32,6 +32,7 @@ from controller.agent.observation import ImagePhase, Observation, ObservedContai
 from controller.api.conditions import ConditionStatus, ConditionType
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
+from controller.api.signals import parse_signal
 from controller.api.validation import Validated
 from controller.oci.fingerprint import changed_fields
 
@@ -40,6 +41,17 @@ PATIENCE = timedelta(seconds=1)
 PROGRESS_INTERVAL = timedelta(seconds=2)
 KILL_AGAIN = timedelta(seconds=5)
 UNKNOWN_AGAIN = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a process is asked to end, and for how long."""
+
+    signal: int
+    grace_seconds: int
+
+
+AT_ONCE = Manner(signal=9, grace_seconds=0)
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ def _current(
 
 def _remove_all(containers: tuple[ObservedContainer, ...], now: datetime, facts: Facts | None) -> Plan:
     """Stop and remove containers that no object of this node stands behind."""
-    steps = [_tear_down(c, StopCause.REMOVE, c.grace_seconds, now) for c in containers]
+    steps = [_tear_down(c, StopCause.REMOVE, _manner(c), now) for c in containers]
     actions = tuple(action for step in steps for action in step.actions)
     return Plan(actions, facts, min((s.look_again for s in steps if s.look_again), default=None))
 
@@ -116,10 +128,7 @@ def _waiting_for_predecessor(strangers: tuple[ObservedContainer, ...], now: date
 def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
     if not observed.containers:
         return Plan((RemoveFinalizer(),) if declared.ours else ())
-    steps = []
-    for container in observed.containers:
-        grace = declared.spec.termination_grace_period_seconds if declared.spec else container.grace_seconds
-        steps.append(_tear_down(container, StopCause.REMOVE, grace, now))
+    steps = [_tear_down(c, StopCause.REMOVE, _manner(c, declared.spec), now) for c in observed.containers]
     container = observed.containers[0]
     why = Verdict(Reason.REMOVING, "the container is being stopped and removed")
     since = container.stop.at if container.stop else now
@@ -245,7 +254,7 @@ def _outdated(
         return replace(image, actions=(*_exit_to_record(current), *image.actions))
     changed = ", ".join(changed_fields(current.fingerprint, declared.fingerprint)) or "the spec"
     news = Announcement(Reason.RECREATING, f"changed: {changed}; the container is replaced")
-    step = _tear_down(current, StopCause.RECREATE, spec.termination_grace_period_seconds, now, news)
+    step = _tear_down(current, StopCause.RECREATE, _manner(current, spec), now, news)
     why = Verdict(Reason.RECREATING, f"changed: {changed}; the container made from the former spec is being stopped")
     since = current.stop.at if current.stop else now
     return replace(step, facts=replace(_working(current, why), image=observed.image, publish_after=since + PATIENCE))
@@ -345,13 +354,13 @@ def _with_ended_process(
 
 def _with_created_process(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
-        return _stop(current, StopCause.USER, 0, now)
+        return _stop(current, StopCause.USER, AT_ONCE, now)
     return Plan((StartContainer(current.id),))
 
 
 def _with_running_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
-        return _stop(current, StopCause.USER, spec.termination_grace_period_seconds, now)
+        return _stop(current, StopCause.USER, _manner(current, spec), now)
     if current.resources != declared.resources:
         return Plan((UpdateResources(current.id),))
     if spec.desired_state is DesiredState.PAUSED:
@@ -361,7 +370,7 @@ def _with_running_process(declared: Declared, spec: ContainerSpec, current: Obse
 
 def _with_paused_process(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
-        return _stop(current, StopCause.USER, spec.termination_grace_period_seconds, now)
+        return _stop(current, StopCause.USER, _manner(current, spec), now)
     if spec.desired_state is DesiredState.RUNNING:
         return Plan((ResumeContainer(current.id),))
     return Plan(facts=Facts(ContainerState.PAUSED, Verdict(Reason.PAUSED), container=current))
@@ -370,27 +379,35 @@ def _with_paused_process(spec: ContainerSpec, current: ObservedContainer, now: d
 # --- steps shared by the rules ------------------------------------------------------------------------------------------
 
 
+def _manner(current: ObservedContainer, spec: ContainerSpec | None = None) -> Manner:
+    """As the spec says now; where there is none, or it does not say, as the container remembers it."""
+    if spec is None:
+        return Manner(current.stop_signal, current.grace_seconds)
+    signal = parse_signal(spec.stop_signal) if spec.stop_signal is not None else current.stop_signal
+    return Manner(signal, spec.termination_grace_period_seconds)
+
+
 def _tear_down(
-    current: ObservedContainer, cause: StopCause, grace: int, now: datetime, news: Announcement | None = None
+    current: ObservedContainer, cause: StopCause, manner: Manner, now: datetime, news: Announcement | None = None
 ) -> Plan:
     """Stop the process if there is one, then remove the container."""
     if current.task is not None and current.task.state in (TaskState.RUNNING, TaskState.PAUSED, TaskState.UNKNOWN):
-        return _stop(current, cause, grace, now, news)
+        return _stop(current, cause, manner, now, news)
     return Plan((RemoveContainer(current.id, news if current.stop is None else None),))
 
 
 def _stop(
-    current: ObservedContainer, cause: StopCause, grace: int, now: datetime, news: Announcement | None = None
+    current: ObservedContainer, cause: StopCause, manner: Manner, now: datetime, news: Announcement | None = None
 ) -> Plan:
     """The stop signal, the grace period, then SIGKILL, again and again until the process is gone."""
     facts = _stopping_facts(current, now)
     if current.killed_at is not None and now < current.killed_at + KILL_AGAIN:
         return Plan(facts=facts, look_again=current.killed_at + KILL_AGAIN)
     if current.stop is None:
-        if grace == 0:
+        if manner.grace_seconds == 0:
             return Plan((KillContainer(current.id, cause, news),), facts)
-        return Plan((SignalStop(current.id, current.stop_signal, cause, news),), facts)
-    deadline = current.stop.at + timedelta(seconds=grace)
+        return Plan((SignalStop(current.id, manner.signal, cause, news),), facts)
+    deadline = current.stop.at + timedelta(seconds=manner.grace_seconds)
     if now < deadline:
         thaw: tuple[Action, ...] = ()
         if current.task is not None and current.task.state is TaskState.PAUSED:
