@@ -17,6 +17,8 @@ from controller.api.container import ContainerState, ContainerStatus, PullProgre
 from controller.api.reasons import Reason
 
 SETTLED = Verdict(Reason.SETTLED)
+MAX_MESSAGE = 4096
+"""Longer ones are cut: they may come from a registry or a runtime, and the API server would refuse the whole status."""
 
 
 def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> ContainerStatus:
@@ -61,7 +63,8 @@ def _started(declared: Declared, facts: Facts) -> datetime | None:
     """When the last process was started: as seen by this agent, else as the status has it for the same process."""
     container, before = facts.container, declared.status
     if container is None:
-        return before.started_at if facts.state is ContainerState.EXITED else None
+        remembered = facts.exit is not None and before.finished_at == _seconds(facts.exit.finished_at)
+        return before.started_at if remembered else None
     if container.started_at is not None:
         return _seconds(container.started_at)
     same = before.container_id == container.id and (before.restart_count or 0) == container.restarts
@@ -96,13 +99,24 @@ def _image_ready(facts: Facts) -> list[Condition]:
 
 def _condition(kind: ConditionType, holds: bool, why: Verdict) -> Condition:
     status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
-    return Condition(type=kind, status=status, reason=why.reason, message=why.message)
+    return Condition(type=kind, status=status, reason=why.reason, message=why.message[:MAX_MESSAGE])
 
 
 def difference(before: ContainerStatus, after: ContainerStatus) -> Mapping[str, Any]:
     """The merge patch that turns one status into the other; empty when they say the same."""
     old = before.model_dump(by_alias=True, exclude_none=True, mode="json")
     new = after.model_dump(by_alias=True, exclude_none=True, mode="json")
-    patch: dict[str, Any] = {name: value for name, value in new.items() if old.get(name) != value}
-    patch.update({name: None for name in old if name not in new})
+    return _merge_patch(old, new)
+
+
+def _merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            value = _merge_patch(before, value)  # noqa: PLW2901 - what is sent of an object is its own difference
+            if value:
+                patch[name] = value
+        elif value != before:
+            patch[name] = value
     return patch
