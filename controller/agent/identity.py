@@ -5,11 +5,12 @@ Labels are read as untrusted text: whoever can reach containerd can write them. 
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from controller.api.reasons import Reason
 from controller.oci import fingerprint
@@ -30,6 +31,12 @@ GRACE: Final = PREFIX + "grace-seconds"
 RESTARTS: Final = PREFIX + "restart-count"
 STOP: Final = PREFIX + "stop"
 EXIT: Final = PREFIX + "exit"
+
+_NAME_PATTERN: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+_MAX_NUMBER: Final = 2**31 - 1
+_YEARS: Final = range(1970, 9000)
+"""Times outside can't be reckoned with, nor written into a status."""
+_MAX_MESSAGE: Final = 512
 
 Key = tuple[str, str]
 """Namespace and name of an object."""
@@ -70,8 +77,10 @@ def container_id(uid: str, spec_hash: str) -> str:
 
 def key_of(labels: Mapping[str, str]) -> Key | None:
     """The object that a container belongs to, or None when it is not one of ours."""
-    namespace, name = labels.get(NAMESPACE), labels.get(NAME)
-    return (namespace, name) if namespace and name and labels.get(UID) else None
+    namespace, name = labels.get(NAMESPACE, ""), labels.get(NAME, "")
+    # NB: these become part of a URL; nothing but what Kubernetes takes for a name may pass.
+    named = _NAME_PATTERN.fullmatch(namespace) and _NAME_PATTERN.fullmatch(name)
+    return (namespace, name) if named and labels.get(UID) else None
 
 
 def stop_label(mark: StopMark) -> dict[str, str]:
@@ -81,38 +90,39 @@ def stop_label(mark: StopMark) -> dict[str, str]:
 
 def read_stop(labels: Mapping[str, str]) -> StopMark | None:
     """The stop that was asked for, if any."""
+    raw = _read_object(labels, STOP)
     try:
-        raw = json.loads(labels[STOP])
-        return StopMark(StopCause(raw["cause"]), datetime.fromisoformat(raw["at"]))
+        return StopMark(StopCause(raw["cause"]), _time(raw["at"]))
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def exit_label(record: ExitRecord) -> dict[str, str]:
-    """The label that remembers how the last process ended. The message is cut: a label holds 4096 bytes."""
+    """The label that remembers how the last process ended. The message is cut: a label holds 4096 bytes with its name."""
     raw = {
         "code": record.code,
         "signal": record.signal,
         "at": record.finished_at.isoformat(),
         "oom": record.oom_killed,
         "reason": record.reason,
-        "message": record.message[:512],
+        "message": _text(record.message),
     }
-    return {EXIT: json.dumps(raw)}
+    # NB: escaped to ASCII, a message could be three times as long.
+    return {EXIT: json.dumps(raw, ensure_ascii=False)}
 
 
 def read_exit(labels: Mapping[str, str]) -> ExitRecord | None:
     """How the last process ended, if that is recorded."""
+    raw = _read_object(labels, EXIT)
     try:
-        raw = json.loads(labels[EXIT])
         signal = raw["signal"]
         return ExitRecord(
-            code=int(raw["code"]),
-            signal=None if signal is None else int(signal),
-            finished_at=datetime.fromisoformat(raw["at"]),
-            oom_killed=bool(raw["oom"]),
+            code=_whole(raw["code"]),
+            signal=None if signal is None else _whole(signal),
+            finished_at=_time(raw["at"]),
+            oom_killed=raw["oom"] is True,
             reason=Reason(raw["reason"]),
-            message=str(raw.get("message", "")),
+            message=_text(str(raw.get("message", ""))),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -121,9 +131,38 @@ def read_exit(labels: Mapping[str, str]) -> ExitRecord | None:
 def read_number(labels: Mapping[str, str], name: str, default: int) -> int:
     """A label's whole number, or the default."""
     text = labels.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else default
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_NUMBER))):
+        return default
+    return int(text) if int(text) <= _MAX_NUMBER else default
 
 
 def read_fingerprint(labels: Mapping[str, str]) -> dict[str, str]:
     """The hashes of the fields that the container was made from; empty when unknown."""
     return fingerprint.decode(labels.get(FINGERPRINT, ""))
+
+
+def _read_object(labels: Mapping[str, str], name: str) -> dict[str, Any]:
+    """A label's JSON object; empty when it holds anything else."""
+    try:
+        raw = json.loads(labels.get(name, ""))
+    except (ValueError, RecursionError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_NUMBER:
+        return value
+    raise ValueError("not a whole number in range")
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or moment.year not in _YEARS:
+        raise ValueError("not a moment that can be reckoned with")
+    return moment.astimezone(UTC)
+
+
+def _text(message: str) -> str:
+    """Short, and free of what UTF-8 has no code for."""
+    return message[:_MAX_MESSAGE].encode(errors="replace").decode()
