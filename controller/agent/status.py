@@ -13,7 +13,7 @@ from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import StopCause
 from controller.agent.observation import ImagePhase, ObservedContainer, TaskState
 from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
-from controller.api.container import ContainerState, ContainerStatus, PullProgress
+from controller.api.container import ContainerStatus, PullProgress
 from controller.api.reasons import Reason
 
 SETTLED = Verdict(Reason.SETTLED)
