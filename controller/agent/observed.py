@@ -83,7 +83,7 @@ def affects(known: ObservedContainer | None, event: event_types.Event) -> bool:
         case event_types.TaskCreate() | event_types.TaskStart():
             return task is None or task.pid != event.pid or task.state is TaskState.CREATED
         case event_types.TaskExit():
-            return event.is_task and task is not None and task.state is not TaskState.STOPPED
+            return event.is_task and known is not None and not _shows_end(known, event)
         case event_types.TaskDelete():
             return event.id == event.container_id and task is not None
         case event_types.TaskPaused():
@@ -92,6 +92,16 @@ def affects(known: ObservedContainer | None, event: event_types.Event) -> bool:
             return task is None or task.state is TaskState.PAUSED
         case _:
             return False
+
+
+def _shows_end(known: ObservedContainer, event: event_types.TaskExit) -> bool:
+    """Whether the record shows this end.
+
+    One without a process does not: a start is noted when containerd has answered it, and the process may have ended by then.
+    """
+    if known.task is not None:
+        return known.task.state is TaskState.STOPPED
+    return known.exit is not None and known.exit.finished_at == event.exited_at
 
 
 def _labelled(labels: Mapping[str, str]) -> dict[str, Any]:
@@ -107,6 +117,7 @@ class ObservedStore:
         self._ids: defaultdict[Key, set[str]] = defaultdict(set)
         self._told: defaultdict[str, list[event_types.Event]] = defaultdict(list)
         self._version: defaultdict[str, int] = defaultdict(int)
+        self._gone: set[str] = set()
         self.last_list: datetime | None = None
 
     def of(self, key: Key) -> tuple[ObservedContainer, ...]:
@@ -141,6 +152,7 @@ class ObservedStore:
         """Forget a container that containerd no longer has."""
         known = self._by_id.pop(container_id, None)
         self._version[container_id] += 1
+        self._gone.add(container_id)
         self._told.pop(container_id, None)
         if known is not None:
             self._ids[known.key].discard(container_id)
@@ -158,25 +170,35 @@ class ObservedStore:
     async def settle(self, key: Key) -> None:
         """Ask containerd about those containers of the key of which events told something new."""
         for container in self.of(key):
-            told = self._told.pop(container.id, ())
+            told = self._told.pop(container.id, [])
             if any(affects(container, event) for event in told):
-                await self.refresh(container.id)
+                try:
+                    await self.refresh(container.id)
+                except BaseException:
+                    # What was told is not known yet: the next look asks again.
+                    self._told[container.id][:0] = told
+                    raise
 
     async def refresh(self, container_id: str) -> ObservedContainer | None:
         """Ask containerd about one container; raises `ContainerdError`."""
-        version = self._version[container_id]
-        try:
-            record = await self._containerd.containers.get(container_id)
-            task = await self._task(container_id)
-        except errors.NotFound:
-            self.drop(container_id)
-            return None
-        seen = from_records(record, task)
+        while True:
+            version = self._version[container_id]
+            seen = await self._ask(container_id)
+            if self._version[container_id] == version:
+                break
+            # NB: an action or a list came in between; which of the two is newer, only another answer tells.
         if seen is None:
             self.drop(container_id)
-        elif self._version[container_id] == version:
-            self.put(_with_memory(seen, self._by_id.get(container_id)))
-        return self._by_id.get(container_id)
+            return None
+        self.put(_with_memory(seen, self._by_id.get(container_id)))
+        return self._by_id[container_id]
+
+    async def _ask(self, container_id: str) -> ObservedContainer | None:
+        try:
+            record = await self._containerd.containers.get(container_id)
+        except errors.NotFound:
+            return None
+        return from_records(record, await self._task(container_id))
 
     async def _task(self, container_id: str) -> TaskRecord | None:
         try:
@@ -191,7 +213,16 @@ class ObservedStore:
         self.last_list = datetime.now(UTC)
         by_id = {task.id: task for task in tasks}
         seen = [from_records(record, by_id.get(record.id)) for record in records]
-        return self._take_in([container for container in seen if container is not None], versions)
+        changed = self._take_in([container for container in seen if container is not None], versions)
+        self._prune(versions)
+        return changed
+
+    def _prune(self, versions: Mapping[str, int]) -> None:
+        """Nothing need be known any more of what went before a list was begun that has now been taken in."""
+        for container_id in [gone for gone in self._gone if self._version[gone] == versions.get(gone)]:
+            self._gone.discard(container_id)
+            if container_id not in self._by_id:
+                del self._version[container_id]
 
     def _take_in(self, listed: Iterable[ObservedContainer], versions: Mapping[str, int]) -> set[Key]:
         """Compare with a list. What an action changed while the list was made is left: the list may be older."""
