@@ -80,7 +80,10 @@ class WorkQueue:
     async def _look(self, handler: Handler, key: Key) -> None:
         try:
             again = await handler(key)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong with one object must not stop the others
+        except (Exception, asyncio.CancelledError) as error:
+            # Whatever goes wrong with one object must not stop the others, a cancellation of what it waited for included.
+            if _cancelled():
+                raise asyncio.CancelledError from error
             count = self._failures[key] = self._failures.get(key, 0) + 1
             seconds = min(FIRST_BACKOFF * 2 ** min(count - 1, 16), LAST_BACKOFF)
             metrics.reconciled("error")
@@ -98,3 +101,9 @@ class WorkQueue:
         metrics.reconciled("look_again" if again is not None else "settled")
         if again is not None:
             self.add_after(key, again)
+
+
+def _cancelled() -> bool:
+    """Whether this worker itself is to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
