@@ -44,7 +44,10 @@ class Publisher:
         except errors.NotFound:
             self._declared.drop(declared.key, declared.uid)
             return None
-        self._written[declared.key] = now
+        if facts.transient:
+            self._written[declared.key] = now
+        else:
+            self._written.pop(declared.key, None)
         self._declared.put(body)
         return None
 
