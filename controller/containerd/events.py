@@ -6,6 +6,9 @@ on the server when it is said to be. gRPC does not tell: containerd sends its re
 (tried on 1.6, 1.7 and 2.1: `initial_metadata()` waits for ever on a quiet one). Therefore an opening subscription publishes an
 event of its own under a topic that nobody else uses, again and again until it comes back on the stream. Once it has, all
 later events will.
+
+Events about tasks come from their shims and those about containers from containerd itself: each kind is in order, but the
+two may overtake each other, so that a TaskDelete may come after the ContainerDelete.
 """
 
 import asyncio
@@ -55,14 +58,19 @@ class Subscription:
             async with asyncio.timeout(self._timeout):
                 await self._publish_until(reader)
         except TimeoutError:
+            await self._abandon(reader)
             detail = f"not in place within {self._timeout:g} s"
             raise errors.DeadlineExceeded(SUBSCRIBE.operation, detail) from None
-        finally:
-            if not reader.done():
-                reader.cancel()
-                await asyncio.wait({reader})
-                await self._stream.aclose()
+        except BaseException:
+            await self._abandon(reader)
+            raise
         return self
+
+    async def _abandon(self, reader: asyncio.Task[None]) -> None:
+        reader.cancel()
+        # Its error, if any, is that of the connection, which the publisher has met as well.
+        await asyncio.gather(reader, return_exceptions=True)
+        await self._stream.aclose()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

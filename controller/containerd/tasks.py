@@ -113,8 +113,8 @@ class Tasks:
         """Make the process up to the point where its program would start, and return its pid.
 
         `stdin`, `stdout` and `stderr` are FIFO paths that are there already, `file://` or `binary://` URLs, or empty for
-        /dev/null. Raises `AlreadyExists`, `NotFound` without a container, and `ContainerdError` with the OCI runtime's
-        message when that fails.
+        /dev/null; with FIFOs, `stdout` and `stderr` must both be given or neither, for the shim opens both. Raises
+        `AlreadyExists`, `NotFound` without a container, and `ContainerdError` with the OCI runtime's message when that fails.
         """
         request = pb.CreateTaskRequest(
             container_id=container_id,

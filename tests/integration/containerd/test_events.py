@@ -22,18 +22,18 @@ from controller.containerd.event_types import (
 from controller.containerd.events import Subscription
 from controller.containerd.pull.image import Image
 from hack.lab import containerd_daemon
-from tests.integration.containerd.running import make_box
+from tests.integration.containerd.running import eventually, make_box
 
 pytestmark = pytest.mark.feature("L16")
 
 
-async def collect(events: Subscription, last: type[Event]) -> list[Event]:
-    """Return the events up to the first of a type."""
+async def collect(events: Subscription, *awaited: type[Event]) -> list[Event]:
+    """Return the events until there is one of each type awaited."""
     found: list[Event] = []
     async with asyncio.timeout(20):
         async for event in events:
             found.append(event)
-            if isinstance(event, last):
+            if {type(one) for one in found} >= set(awaited):
                 break
     return found
 
@@ -52,17 +52,16 @@ async def test_a_whole_life_in_order(client: Containerd, busybox: Image) -> None
         await client.tasks.kill(box.id, 9)
         await client.tasks.wait(box.id, timeout=10)
         await box.remove()
-        found = await collect(events, ContainerDelete)
-    kinds = [type(event) for event in found]
-    assert kinds == [
-        ContainerCreate, TaskCreate, ContainerUpdate, TaskStart, TaskPaused, TaskResumed, TaskExit, TaskDelete, ContainerDelete,
-    ]  # fmt: skip
+        found = await collect(events, ContainerDelete, TaskDelete)
+    containers = [type(event) for event in found if event.topic.startswith("/containers/")]
+    tasks = [type(event) for event in found if event.topic.startswith("/tasks/")]
+    assert containers == [ContainerCreate, ContainerUpdate, ContainerDelete]
+    assert tasks == [TaskCreate, TaskStart, TaskPaused, TaskResumed, TaskExit, TaskDelete]
     assert {getattr(event, "container_id", None) for event in found} == {box.id}
     assert {event.namespace for event in found} == {client.namespace}
-    update, exited = found[2], found[6]
-    assert isinstance(update, ContainerUpdate)
+    (update,) = [event for event in found if isinstance(event, ContainerUpdate)]
     assert update.labels == {"a": "b"}
-    assert isinstance(exited, TaskExit)
+    (exited,) = [event for event in found if isinstance(event, TaskExit)]
     assert (exited.is_task, exited.pid, exited.exit_status) == (True, pid, 137)
     assert exited.exited_at is not None
 
@@ -107,7 +106,9 @@ async def test_other_topics_come_as_other_events(client: Containerd, busybox: Im
     async with client.events.subscribe(["/images/"]) as events:
         await client.images.delete(busybox.name)
         (event,) = await collect(events, OtherEvent)
-    assert (event.topic, event.type_url) == ("/images/delete", "containerd.events.ImageDelete")  # type: ignore[attr-defined]
+    assert isinstance(event, OtherEvent)
+    assert event.topic == "/images/delete"
+    assert event.type_url.endswith(".ImageDelete"), "its package depends on the version"
 
 
 async def test_a_containerd_that_dies_ends_the_stream_with_an_error(
@@ -122,12 +123,7 @@ async def test_a_containerd_that_dies_ends_the_stream_with_an_error(
         async with client.events.subscribe():
             pass
     await asyncio.to_thread(containerd.start)
-    async with asyncio.timeout(2):
-        while True:
-            try:
-                async with client.events.subscribe() as events:
-                    await register(client, "after")
-                    assert await collect(events, ContainerCreate)
-                return
-            except errors.Unavailable:
-                await asyncio.sleep(0.02)
+    subscription = await eventually(lambda: client.events.subscribe().__aenter__(), within=2)
+    await register(client, "after")
+    assert [type(event) for event in await collect(subscription, ContainerCreate)] == [ContainerCreate]
+    await subscription.__aexit__(None, None, None)

@@ -1,6 +1,8 @@
 """The services one by one where the life of a container does not show them, errors and measurement among them."""
 
 import asyncio
+import os
+import signal
 from datetime import timedelta
 
 import pytest
@@ -114,12 +116,16 @@ async def test_content_is_written_resumed_and_bounded(client: Containerd) -> Non
         await client.content.read(digest, 1000)
 
 
+async def write_all(client: Containerd, ref: str, data: bytes, digest: str) -> None:
+    async with client.content.writer(ref, total=len(data), expected=digest) as writer:
+        await writer.write(data)
+        await writer.commit(len(data), digest, {})
+
+
 async def test_a_commit_of_wrong_content_is_refused(client: Containerd) -> None:
     wrong = digest_of(b"something else")
     with pytest.raises(errors.FailedPrecondition):
-        async with client.content.writer("wrong", total=4, expected=wrong) as writer:
-            await writer.write(b"data")
-            await writer.commit(4, wrong, {})
+        await write_all(client, "wrong", b"data", wrong)
     await client.content.abort("wrong")
     with pytest.raises(errors.NotFound):
         await client.content.abort("wrong")
@@ -133,6 +139,7 @@ async def test_a_writer_starts_over(client: Containerd) -> None:
         await writer.write(b"right")
         await writer.commit(5, digest, {"containerd.io/gc.root": "now"})
     assert await client.content.read(digest, 10) == b"right"
+    await client.content.delete(digest)
 
 
 async def test_image_records(client: Containerd) -> None:
@@ -162,19 +169,36 @@ async def test_each_call_is_told_to_the_observer(containerd: containerd_daemon.C
     assert all(0 < seconds < 5 for _, seconds, _ in seen)
 
 
-async def test_deadlines_closing_and_absence(containerd: containerd_daemon.Containerd) -> None:
-    client = Containerd(containerd.address, "absent")
-    with pytest.raises(errors.DeadlineExceeded) as caught:
-        await client.version.get(timeout=0.000001)
-    assert caught.value.transient
+async def test_a_containerd_that_hangs(containerd: containerd_daemon.Containerd) -> None:
+    async with Containerd(containerd.address, "hangs") as client:
+        await client.version.get()
+        os.kill(containerd.daemon.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(errors.DeadlineExceeded) as caught:
+                await client.version.get(timeout=0.2)
+            with pytest.raises(errors.DeadlineExceeded):
+                async with client.events.subscribe(timeout=0.2):
+                    pass
+        finally:
+            os.kill(containerd.daemon.pid, signal.SIGCONT)
+        assert caught.value.transient
+        await client.version.get()
+
+
+async def test_closing_ends_what_is_under_way(containerd: containerd_daemon.Containerd) -> None:
+    client = Containerd(containerd.address, "closing")
     async with client.events.subscribe() as events:
-        listening = asyncio.create_task(anext(aiter(events)))  # type: ignore[arg-type]
+        stream = events.__aiter__()
+        listening = asyncio.ensure_future(stream.__anext__())
         await asyncio.wait({listening}, timeout=0.05)
         await client.close()
-        with pytest.raises(errors.Unavailable, match="closed"):
+        with pytest.raises(errors.Unavailable):
             await listening
     with pytest.raises(errors.Unavailable, match="closed"):
         await client.version.get()
+
+
+async def test_a_containerd_that_is_not_there() -> None:
     async with Containerd("/nowhere/containerd.sock", "absent") as nobody:
         with pytest.raises(errors.Unavailable):
             await nobody.version.get()
