@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 _MAX_LINKS: Final = 40
@@ -50,10 +51,10 @@ def real_path(descriptor: int) -> str:
     Raises:
         FileNotFoundError: it has been removed since.
     """
-    path = os.readlink(f"/proc/self/fd/{descriptor}")
+    path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
     found, now = os.fstat(descriptor), None
     with suppress(OSError):
-        now = os.stat(path, follow_symlinks=False)
+        now = Path(path).stat(follow_symlinks=False)
     if now is None or (now.st_dev, now.st_ino) != (found.st_dev, found.st_ino):
         raise FileNotFoundError(errno.ENOENT, "removed or moved while it was looked at", path)
     return path
