@@ -144,6 +144,9 @@ class ImageKeeper:
     def _pull(self, key: Key, wanted: str, reference: Reference) -> None:
         """Join the pull of this reference, or begin it, and follow it for this object."""
         name = reference.name
+        before = self._observed.get(key)
+        if before is not None and before.wanted != wanted:
+            self._failures.pop(key, None)
         self._waiting.setdefault(name, set()).add(key)
         self._observed[key] = ObservedImage(
             wanted, ImagePhase.PULLING, message=f"pulling {reference.familiar}", started_at=datetime.now(UTC)
@@ -200,7 +203,8 @@ class ImageKeeper:
         backoff = min(FIRST_BACKOFF * 2 ** min(count - 1, 10), LAST_BACKOFF)
         reason = Reason.ERR_IMAGE_PULL if count == 1 else Reason.IMAGE_PULL_BACK_OFF
         _log.warning("an image could not be pulled", namespace=key[0], name=key[1], attempt=count, error=str(error))
-        self._announce(key, Reason.ERR_IMAGE_PULL, str(error))
+        if count == 1:
+            self._announce(key, Reason.ERR_IMAGE_PULL, str(error))
         self._failed(key, wanted, reason, str(error), backoff)
 
     async def close(self) -> None:

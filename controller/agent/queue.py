@@ -11,7 +11,7 @@ from controller import log, metrics
 from controller.agent.identity import Key
 
 FIRST_BACKOFF = 0.2
-LAST_BACKOFF = 30.0
+LAST_BACKOFF = 10.0
 Handler = Callable[[Key], Awaitable[float | None]]
 """Looks at one key; returns the seconds after which to look again, or None. What it raises is retried with back-off."""
 

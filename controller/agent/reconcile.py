@@ -148,6 +148,7 @@ class Reconciler:
         self._publisher.forget(key)
 
     def _note_failure(self, declared: Declared, error: Exception) -> None:
+        before = self._failures.of(declared.key)
         failure = self._failures.note(declared, error, datetime.now(UTC))
         if isinstance(error, ContainerdError):
             # What was taken for present may not be: look for the image again before the next try.
@@ -160,7 +161,8 @@ class Reconciler:
             reason=failure.reason.value,
             error=failure.message,
         )
-        self._announce(declared, Announcement(failure.reason, failure.message))
+        if before is None or (before.reason, before.message) != (failure.reason, failure.message):
+            self._announce(declared, Announcement(failure.reason, failure.message))
 
     def _log_action(self, key: Key, action: object) -> None:
         level = _log.debug if isinstance(action, EnsureImage | AddFinalizer) else _log.info
