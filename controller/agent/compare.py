@@ -18,6 +18,7 @@ from controller.kube.containers import Containers
 from controller.kube.errors import KubeError, NotFound
 
 Version = tuple[str, str]
+BEGIN_SECONDS = 0.5
 _log = log.get(__name__)
 
 
@@ -44,9 +45,21 @@ class Comparison:
 
     async def run(self, seconds: float) -> None:
         """Compare every `seconds` until cancelled. A list that fails is logged; its age tells the probes."""
+        await self._begin(seconds)
         while True:
             await asyncio.gather(self._with_containerd(), self._with_api())
             await asyncio.sleep(seconds)
+
+    async def _begin(self, seconds: float) -> None:
+        """Wait until the watch has brought what there is, for `seconds` at most: until then being late is no fault of its."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                if not self._late_with(await self._api.versions(self._node)):
+                    return
+            except KubeError as error:
+                _log.warning("the API server could not be listed", error=str(error))
+            await asyncio.sleep(BEGIN_SECONDS)
 
     async def _with_containerd(self) -> None:
         try:
@@ -77,13 +90,18 @@ class Comparison:
 
     def _overdue(self, listed: dict[Key, Version]) -> list[Key]:
         """The keys that the watch was late with last time and still is."""
+        late = self._late_with(listed)
+        overdue = [key for key, version in late.items() if key in self._late and self._late[key] == version]
+        self._late = {key: version for key, version in late.items() if key not in overdue}
+        return overdue
+
+    def _late_with(self, listed: dict[Key, Version]) -> dict[Key, Version | None]:
+        """The keys of which the watch has not brought what is listed; None stands for one that is gone."""
         late: dict[Key, Version | None] = {
             key: version for key, version in listed.items() if not self._has(key, version)
         }
         late.update({declared.key: None for declared in self._declared if declared.key not in listed})
-        overdue = [key for key, version in late.items() if key in self._late and self._late[key] == version]
-        self._late = {key: version for key, version in late.items() if key not in overdue}
-        return overdue
+        return late
 
     def _has(self, key: Key, version: Version) -> bool:
         known = self._declared.get(key)
