@@ -5,6 +5,7 @@
 
 import asyncio
 import re
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +38,9 @@ class FaultyRegistry:
     upstream: str
     faults: list[Fault] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
+    queries: list[str] = field(default_factory=list)
     ignores_range: bool = False
+    tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
         self._closing = asyncio.Event()
@@ -46,7 +49,7 @@ class FaultyRegistry:
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.tls)
         await site.start()
         port = self._runner.addresses[0][1]
         self.address = f"127.0.0.1:{port}"
@@ -103,6 +106,7 @@ class FaultyRegistry:
         wanted = "" if self.ignores_range else request.headers.get("Range", "")
         line = f"{request.method} {request.path} {wanted}".strip()
         self.requests[line] += 1
+        self.queries.append(request.query_string)
         headers = {"Accept": request.headers.get("Accept", "*/*")} | ({"Range": wanted} if wanted else {})
         async with self._session.request(request.method, self.upstream + request.path, headers=headers) as real:
             body, status = await real.read(), real.status
