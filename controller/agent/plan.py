@@ -70,6 +70,10 @@ def plan(declared: Declared | None, observed: Observation, now: datetime) -> Pla
     """Decide for one object. `declared` is None only when the API server has confirmed that the object is gone."""
     if declared is None:
         return _remove_all(observed.containers, now, None)
+    return _withdrawn(declared, _plan(declared, observed, now))
+
+
+def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
     strangers = tuple(c for c in observed.containers if c.uid != declared.uid)
     if strangers:
         return _remove_all(strangers, now, _waiting_for_predecessor(strangers, now))
@@ -109,6 +113,16 @@ def _current(
     return (ordered[-1], tuple(ordered[:-1])) if ordered else (None, ())
 
 
+def _withdrawn(declared: Declared, decided: Plan) -> Plan:
+    """The id of a container that goes is taken out of the status before containerd forgets it."""
+    going = {action.id for action in decided.actions if isinstance(action, RemoveContainer)}
+    if declared.status.container_id not in going or decided.facts is None:
+        return decided
+    state = ContainerState.REMOVING if declared.deleting else ContainerState.PENDING
+    facts = replace(decided.facts, state=state, container=None, exit=None, publish_after=None)
+    return replace(decided, facts=facts, say_first=True)
+
+
 # --- objects that are going, gone or unusable ---------------------------------------------------------------------------
 
 
@@ -126,15 +140,18 @@ def _waiting_for_predecessor(strangers: tuple[ObservedContainer, ...], now: date
 
 
 def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
-    if not observed.containers:
-        return Plan((RemoveFinalizer(),) if declared.ours else ())
-    steps = [_tear_down(c, StopCause.REMOVE, _manner(c, declared.spec), now) for c in observed.containers]
-    container = observed.containers[0]
     why = Verdict(Reason.REMOVING, "the container is being stopped and removed")
-    since = container.stop.at if container.stop else now
-    facts = Facts(ContainerState.REMOVING, why, progressing=why, container=container, publish_after=since + PATIENCE)
+    # NB: without the container's id, so that it need not be taken out by a write of its own.
+    facts = Facts(ContainerState.REMOVING, why, progressing=why)
+    if not observed.containers:
+        outdated = declared.status.container_id is not None
+        last = (RemoveFinalizer(),) if declared.ours else ()
+        return Plan(last, facts if outdated else None, say_first=outdated and declared.ours)
+    steps = [_tear_down(c, StopCause.REMOVE, _manner(c, declared.spec), now) for c in observed.containers]
+    since = min((c.stop.at for c in observed.containers if c.stop is not None), default=now)
     actions = tuple(action for step in steps for action in step.actions)
-    return Plan(actions, facts, min((s.look_again for s in steps if s.look_again), default=None))
+    look_again = min((s.look_again for s in steps if s.look_again), default=None)
+    return Plan(actions, replace(facts, publish_after=since + PATIENCE), look_again)
 
 
 def _invalid(declared: Declared, current: ObservedContainer | None) -> Plan:
@@ -295,7 +312,7 @@ def _without_process(
         return Plan(facts=Facts(ContainerState.CREATED, why, container=current), forget_failure=True)
     failure = observed.failure
     if failure is not None and failure.spec_hash == current.spec_hash and current.restarts == 0:
-        return Plan((RemoveContainer(current.id),))
+        return Plan((RemoveContainer(current.id),), _working(current, Verdict(failure.reason, failure.message)))
     held_back = _failed(declared, observed, now, current) or _ended_before(declared, current)
     if held_back is not None:
         return held_back
