@@ -42,7 +42,7 @@ def configure(level: str, form: Format) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("kopf", "aiohttp.access", "asyncio"):
+    for noisy in ("kopf", "aiohttp.access", "asyncio", "grpc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

@@ -79,11 +79,18 @@ class Processes:
         try:
             await self._create_task(current, rootfs, wanted, runtime.options)
         except errors.AlreadyExists:
-            task = await self._containerd.tasks.get(current.id)
-            if task.status.value == TaskState.CREATED:
+            if await self._is_created(current.id):
                 return
-            await self._containerd.tasks.delete(current.id)
+            await self.free(current.id)
             await self._create_task(current, rootfs, wanted, runtime.options)
+
+    async def _is_created(self, container_id: str) -> bool:
+        """Whether the process waits for its start. None can be found, too: its deletion was cut short, and the shim is left."""
+        try:
+            task = await self._containerd.tasks.get(container_id)
+        except errors.NotFound:
+            return False
+        return task.status.value == TaskState.CREATED
 
     async def _create_task(
         self, current: ObservedContainer, rootfs: tuple[Mount, ...], wanted: ContainerSpec, options: Any

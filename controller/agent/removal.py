@@ -45,8 +45,8 @@ class Remover:
                 "Tasks.Delete", f"container {container_id[:12]} runs; stop it before it is removed"
             )
         problems: list[ContainerdError] = []
-        if known is None or known.task is not None:
-            await _attempt(self._containerd.tasks.delete(container_id), problems)
+        # Also where no process is known: a deletion that was cut short leaves a shim that containerd does not list.
+        await _attempt(self._containerd.tasks.delete(container_id), problems)
         await _attempt(self._containerd.snapshots.remove(self._snapshotter, container_id), problems)
         if not problems:
             await _attempt(self._containerd.containers.delete(container_id), problems)
