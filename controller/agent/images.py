@@ -185,7 +185,7 @@ class ImageKeeper:
             image = await asyncio.shield(pull)
         except (ImageError, ContainerdError) as error:
             if self._still_wants(key, wanted, reference):
-                self._note_failure(key, wanted, error)
+                self._note_failure(key, wanted, reference, error)
         else:
             if self._still_wants(key, wanted, reference):
                 if self._observed[key].total_bytes:
@@ -198,14 +198,15 @@ class ImageKeeper:
         known = self._observed.get(key)
         return known is not None and known.wanted == wanted and key in self._waiting.get(reference.name, ())
 
-    def _note_failure(self, key: Key, wanted: str, error: Exception) -> None:
+    def _note_failure(self, key: Key, wanted: str, reference: Reference, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
+        message = f"image {reference.familiar} could not be pulled: {error}"
         backoff = min(FIRST_BACKOFF * 2 ** min(count - 1, 10), LAST_BACKOFF)
         reason = Reason.ERR_IMAGE_PULL if count == 1 else Reason.IMAGE_PULL_BACK_OFF
         _log.warning("an image could not be pulled", namespace=key[0], name=key[1], attempt=count, error=str(error))
         if count == 1:
-            self._announce(key, Reason.ERR_IMAGE_PULL, str(error))
-        self._failed(key, wanted, reason, str(error), backoff)
+            self._announce(key, Reason.ERR_IMAGE_PULL, message)
+        self._failed(key, wanted, reason, message, backoff)
 
     async def close(self) -> None:
         """Cancel what is under way; a later pull resumes it."""

@@ -261,6 +261,7 @@ def _summed_up(failures: list[tuple[Host, ImageError]]) -> ImageError:
     """Return the error to raise when every server failed: the registry's own, after a word on its mirrors."""
     error = failures[-1][1]
     if len(failures) > 1:
-        mirrors = "; ".join(str(one) for _, one in failures[:-1])
-        error.args = (f"{error} (mirrors: {mirrors})", *error.args[1:])
+        mirrors = "; ".join(dict.fromkeys(str(one) for _, one in failures[:-1] if str(one) != str(error)))
+        if mirrors:
+            error.args = (f"{error} (mirrors: {mirrors})", *error.args[1:])
     return error
