@@ -1,0 +1,88 @@
+"""The API server's own record of who changed what: its audit log, read by the tests."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch", "delete", "deletecollection"],
+            "resources": [
+                {"group": "tallyman.dev"},
+                {"group": "", "resources": ["events"]},
+                {"group": "events.k8s.io"},
+            ],
+        },
+        {"level": "None"},
+    ],
+}
+AGENTS = ("tallyman", "kopf")
+"""How the user agents of our processes begin."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """One request that changed something, or wanted to."""
+
+    namespace: str
+    resource: str
+    name: str
+    verb: str
+    user_agent: str
+    code: int
+
+    @property
+    def by_agent(self) -> bool:
+        return self.user_agent.lower().startswith(AGENTS)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit log in a directory of its own."""
+
+    directory: Path
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "audit.log"
+
+    def arguments(self) -> list[str]:
+        """What the API server must be told; writes the policy."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        policy = self.directory / "policy.json"
+        policy.write_text(json.dumps(POLICY))
+        return [f"--audit-log-path={self.log}", f"--audit-policy-file={policy}", "--audit-log-mode=blocking"]
+
+    def writes(self, namespace: str) -> list[Write]:
+        """Every write in a namespace, in order."""
+        return [_write(entry) for entry in self._entries() if entry["objectRef"].get("namespace") == namespace]
+
+    def by_agent(self, namespace: str) -> list[Write]:
+        """The agents' writes in a namespace, in order."""
+        return [write for write in self.writes(namespace) if write.by_agent]
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        if not self.log.exists():
+            return
+        for line in self.log.read_text().splitlines():
+            yield json.loads(line)
+
+
+def _write(entry: dict[str, Any]) -> Write:
+    reference = entry["objectRef"]
+    resource = "/".join(filter(None, (reference["resource"], reference.get("subresource", ""))))
+    return Write(
+        namespace=reference.get("namespace", ""),
+        resource=resource,
+        name=reference.get("name", ""),
+        verb=entry["verb"],
+        user_agent=entry.get("userAgent", ""),
+        code=(entry.get("responseStatus") or {}).get("code", 0),
+    )

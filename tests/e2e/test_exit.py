@@ -1,0 +1,65 @@
+"""How a process ended: noticed however fast it was, and told in the words of an engine."""
+
+import pytest
+
+from tests.e2e.cluster import Namespace
+from tests.e2e.node import Node
+from tests.e2e.objects import condition, container_id, has_exited, status
+
+TIMES = 20
+
+
+@pytest.mark.feature("L5", "L11", "L16")
+def test_processes_that_end_within_milliseconds_are_all_seen_to_end(namespace: Namespace, node: Node) -> None:
+    wanted = {f"quick-{number}": 0 if number % 2 else 3 for number in range(TIMES)}
+    for name, code in wanted.items():
+        if code:
+            namespace.shell(name, f"exit {code}")
+        else:
+            namespace.create(name, command=["/bin/true"])
+    bodies = namespace.wait_all(wanted, has_exited, "all have ended")
+    registered = node.containers(namespace.name)
+    for name, body in bodies.items():
+        shown, ready = status(body), condition(body, "Ready")
+        assert shown["exitCode"] == wanted[name], name
+        assert (ready["status"], ready["reason"]) == ("False", "Error" if wanted[name] else "Completed")
+        assert (condition(body, "Stalled")["status"], shown["restartCount"]) == ("False", 0)
+        assert shown["startedAt"] <= shown["finishedAt"]
+        assert registered[container_id(body)].object == name
+    assert len(registered) == TIMES
+    assert node.tasks() == {}
+
+
+@pytest.mark.feature("L11")
+def test_a_process_that_a_signal_ended_says_which(namespace: Namespace) -> None:
+    namespace.shell("killed", "sh -c 'kill -9 $PPID' & wait", init=True)
+    namespace.shell("aborted", "kill -6 $$", init=True)
+    bodies = namespace.wait_all(["killed", "aborted"], has_exited)
+    killed, aborted = status(bodies["killed"]), status(bodies["aborted"])
+    assert (killed["exitCode"], killed["signal"], killed["oomKilled"]) == (137, 9, False)
+    assert (aborted["exitCode"], aborted["signal"]) == (134, 6)
+
+
+@pytest.mark.feature("L11")
+def test_a_process_that_wanted_too_much_memory_is_told_from_one_that_was_killed(namespace: Namespace) -> None:
+    namespace.shell("greedy", "x=xxxxxxxxxxxxxxxx; while :; do x=$x$x; done", resources={"limits": {"memory": "16Mi"}})
+    body = namespace.wait("greedy", has_exited)
+    assert (status(body)["exitCode"], status(body)["oomKilled"]) == (137, True)
+    assert condition(body, "Ready")["reason"] == "OOMKilled"
+
+
+@pytest.mark.feature("L11")
+def test_what_has_ended_stays_ended_while_nobody_changes_it(namespace: Namespace, node: Node) -> None:
+    namespace.shell("job", "exit 3")
+    before = namespace.wait("job", has_exited)
+    namespace.patch("job", {"metadata": {"labels": {"touched": "yes"}}})
+    namespace.create("other", command=["true"])
+    namespace.wait("other", has_exited)
+    after = namespace.get("job")
+    assert after["status"] == before["status"]
+    assert container_id(after) in node.containers()
+
+    namespace.change("job", command=["sh", "-c", "exit 4"])
+    body = namespace.wait("job", lambda body: has_exited(body) and container_id(body) != container_id(before))
+    assert status(body)["exitCode"] == 4
+    assert len(node.of(namespace.name, "job")) == 1
