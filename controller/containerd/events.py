@@ -8,7 +8,9 @@ event of its own under a topic that nobody else uses, again and again until it c
 later events will.
 
 Events about tasks come from their shims and those about containers from containerd itself: each kind is in order, but the
-two may overtake each other, so that a TaskDelete may come after the ContainerDelete.
+two may overtake each other. And a shim that is asked to go may go before it has sent its last event: on 2.1.9, of 200 tasks
+deleted eight at a time, 19 had no TaskDelete (on 1.6 and 1.7 all had one). TaskExit was never missing. So whoever deletes a
+task goes by the answer to that call.
 """
 
 import asyncio
@@ -38,7 +40,7 @@ _PUBLISH_AGAIN = 0.02
 
 
 class Subscription:
-    """A stream of events that is in place while its `async with` block runs; iterate over it once.
+    """A stream of events that is in place while its `async with` block runs; iterate over it once, in the same task.
 
     Iteration ends only by an error: `Unavailable` when containerd goes away, `ContainerdError` for anything else.
     """

@@ -52,11 +52,18 @@ async def test_a_whole_life_in_order(client: Containerd, busybox: Image) -> None
         await client.tasks.kill(box.id, 9)
         await client.tasks.wait(box.id, timeout=10)
         await box.remove()
-        found = await collect(events, ContainerDelete, TaskDelete)
+        found = await collect(events, ContainerDelete, TaskExit)
     containers = [type(event) for event in found if event.topic.startswith("/containers/")]
     tasks = [type(event) for event in found if event.topic.startswith("/tasks/")]
     assert containers == [ContainerCreate, ContainerUpdate, ContainerDelete]
-    assert tasks == [TaskCreate, TaskStart, TaskPaused, TaskResumed, TaskExit, TaskDelete]
+    # The shim's last event may come later, or not at all on 2.x.
+    assert [kind for kind in tasks if kind is not TaskDelete] == [
+        TaskCreate,
+        TaskStart,
+        TaskPaused,
+        TaskResumed,
+        TaskExit,
+    ]
     assert {getattr(event, "container_id", None) for event in found} == {box.id}
     assert {event.namespace for event in found} == {client.namespace}
     (update,) = [event for event in found if isinstance(event, ContainerUpdate)]
