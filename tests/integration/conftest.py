@@ -10,7 +10,7 @@ import pytest
 
 from controller.containerd import errors
 from controller.containerd.client import Containerd
-from hack.lab import containerd_daemon, containerd_release, registry_daemon
+from hack.lab import containerd_daemon, containerd_release, leftovers, registry_daemon
 
 SNAPSHOTTER = "overlayfs"
 
@@ -41,6 +41,9 @@ async def client(containerd: containerd_daemon.Containerd) -> AsyncIterator[Cont
         yield made
         await empty(made)
         await made.namespaces.delete(namespace)
+    leftovers.remove_cgroups([f"/tallyman/{namespace}"])
+    with suppress(FileNotFoundError):  # only a test that ran something has one
+        (leftovers.RUNC_ROOT / namespace).rmdir()
 
 
 @pytest.fixture
