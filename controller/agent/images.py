@@ -112,6 +112,9 @@ class ImageKeeper:
                 return
         if policy is ImagePullPolicy.NEVER:
             message = f"image {reference.familiar} is not on the node and imagePullPolicy is Never"
+            before = self._observed.get(declared.key)
+            if before is None or before.wanted != declared.image_wanted:
+                self._announce(declared.key, Reason.ERR_IMAGE_NEVER_PULL, message)
             self._failed(declared.key, declared.image_wanted, Reason.ERR_IMAGE_NEVER_PULL, message, NEVER_BACKOFF)
             return
         self._pull(declared.key, declared.image_wanted, reference)
