@@ -23,11 +23,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Show what the agents logged during a test that failed."""
     report = yield
     if report.failed and report.when in {"call", "teardown"}:
-        for value in getattr(item, "funcargs", {}).values():
+        values = getattr(item, "funcargs", {}).values()
+        namespaces = [value.name for value in values if isinstance(value, Namespace)]
+        for value in values:
             if isinstance(value, AgentProcess):
-                lines = value.log.splitlines()[-LOG_LINES:]
+                lines = _about(value.log.splitlines(), namespaces)[-LOG_LINES:]
                 report.sections.append((f"log of agent {value.node_name}", "\n".join(lines)))
     return report
+
+
+def _about(lines: list[str], namespaces: list[str]) -> list[str]:
+    """The lines from the first one on that names one of the test's namespaces, less those about other objects."""
+    first = next((n for n, line in enumerate(lines) if any(name in line for name in namespaces)), 0)
+    return [line for line in lines[first:] if "namespace=" not in line or any(name in line for name in namespaces)]
 
 
 @dataclass(frozen=True)
