@@ -36,6 +36,8 @@ from controller.agent.users import Users
 from controller.api.container import NODE_LABEL
 from controller.api.reasons import Reason
 from controller.containerd.client import Containerd
+from controller.containerd.errors import ContainerdError
+from controller.containerd.pull import lease
 from controller.containerd.pull.local import LocalImages
 from controller.containerd.pull.puller import Puller
 from controller.containerd.registry.client import Registry
@@ -143,6 +145,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listener.run(), name="listen")
             await self._listener.listed.wait()
+            await self._sweep()
             await self._kind_served()
             for name, part in self._parts():
                 group.create_task(part, name=name)
@@ -169,6 +172,13 @@ class Agent:
             parts.append(("watch unbound", Watch(UNBOUND, self._offer).run()))
             parts.append(("bind", self._bindings.run(self._binder.bind, settings.workers)))
         return parts
+
+    async def _sweep(self) -> None:
+        """End what pulls of a killed agent have left; what can't be ended now expires by itself."""
+        try:
+            await lease.sweep(self._containerd)
+        except ContainerdError as error:
+            _log.warning("leases of earlier pulls could not be swept", error=str(error))
 
     async def _kind_served(self) -> None:
         """Wait until the API server answers and knows Containers; says so once."""
