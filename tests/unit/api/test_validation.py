@@ -194,7 +194,7 @@ class TestReadStatus:
         status = read_status({"state": "Levitating", "pid": "many", "containerID": "abc", "exitCode": 3})
 
         assert (status.state, status.pid, status.container_id, status.exit_code) == (
-            ContainerState.PENDING,
+            None,
             None,
             "abc",
             3,
