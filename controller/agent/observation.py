@@ -52,6 +52,9 @@ class ObservedContainer:
     stop: StopMark | None = None
     exit: ExitRecord | None = None
     task: ObservedTask | None = None
+    shim_unsure: bool = False
+    """Found with an ended process that is no longer there: if its deletion was cut short, a shim is left that containerd
+    does not list."""
 
 
 class ImagePhase(StrEnum):

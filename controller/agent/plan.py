@@ -284,6 +284,8 @@ def _with_container(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
     if current.task is None:
+        if current.shim_unsure:
+            return Plan((FreeProcess(current.id),))
         return _without_process(declared, spec, current, observed, now)
     match current.task.state:
         case TaskState.STOPPED:

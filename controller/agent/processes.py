@@ -203,7 +203,7 @@ class Processes:
             await self._containerd.tasks.delete(container_id)
         except errors.NotFound:
             pass
-        self._observed.change(container_id, task=None)
+        self._observed.change(container_id, task=None, shim_unsure=False)
 
 
 def _with_resources(document: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
