@@ -97,6 +97,15 @@ class Node:
         answer = self._call("tasks", "Tasks", tasks_pb2.ListTasksRequest(), tasks_pb2.ListTasksResponse)
         return {one.id: Task(one.id, one.pid, task_types_pb2.Status.Name(one.status)) for one in answer.tasks}
 
+    def processes(self) -> dict[str, Task]:
+        """The tasks once no ended one is left: an end is told in the status first, and then what it held is freed."""
+        waiting.until(
+            lambda: all(task.state != "STOPPED" for task in self.tasks().values()),
+            "ended processes freed",
+            seen=self.tasks,
+        )
+        return self.tasks()
+
     def leases(self) -> list[str]:
         answer = self._call("leases", "Leases", leases_pb2.ListRequest(), leases_pb2.ListResponse)
         return [one.id for one in answer.leases]

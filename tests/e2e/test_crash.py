@@ -59,7 +59,7 @@ def _assert_true(namespace: Namespace, node: Node, numbers: Mapping[str, int]) -
     """One container for each object, nothing orphaned, and what the status says is what there is."""
     for name, number in numbers.items():
         namespace.wait(name, _as_it_should_be(number))
-    bodies, registered, tasks = namespace.listed(), node.containers(), node.tasks()
+    bodies, registered, tasks = namespace.listed(), node.containers(), node.processes()
     assert Counter(one.uid for one in registered.values()) == Counter(
         bodies[name]["metadata"]["uid"] for name in numbers
     )

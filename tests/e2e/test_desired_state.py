@@ -45,7 +45,7 @@ def test_a_stopped_container_gets_its_signal_and_keeps_its_exit_code(
     assert condition(body, "Ready")["reason"] == "Stopped"
     assert condition(body, "Stalled")["status"] == "False"
     assert [one.id for one in node.of(namespace.name, "web")] == [container_id(body)]
-    assert node.tasks() == {}
+    assert node.processes() == {}
     assert len(node.snapshots()) == 1  # its writable layer
 
 
@@ -93,7 +93,7 @@ def test_a_stop_by_the_user_is_remembered_over_a_restart_of_the_agent(
     namespace.sleeper("other")  # once this runs, the agent has looked at everything
     namespace.running("other")
     assert namespace.get("web") == before
-    assert container_id(before) not in node.tasks()
+    assert container_id(before) not in node.processes()
     namespace.change("web", desiredState="Running")
     assert status(namespace.running("web"))["restartCount"] == 1
 

@@ -27,7 +27,7 @@ def test_processes_that_end_within_milliseconds_are_all_seen_to_end(namespace: N
         assert shown["startedAt"] <= shown["finishedAt"]
         assert registered[container_id(body)].object == name
     assert len(registered) == TIMES
-    assert node.tasks() == {}
+    assert node.processes() == {}
 
 
 @pytest.mark.feature("L11")
