@@ -76,7 +76,7 @@ class Comparison:
         try:
             listed = await self._api.versions(self._node)
             overdue = self._overdue(listed)
-            for key in overdue:
+            for key in [*overdue, *self._unlabelled(listed)]:
                 await self._read(key)
         except KubeError as error:
             _log.warning("the API server could not be listed", error=str(error))
@@ -100,8 +100,13 @@ class Comparison:
         late: dict[Key, Version | None] = {
             key: version for key, version in listed.items() if not self._has(key, version)
         }
-        late.update({declared.key: None for declared in self._declared if declared.key not in listed})
+        gone = (one for one in self._declared if one.key not in listed and one.node_label is not None)
+        late.update({declared.key: None for declared in gone})
         return late
+
+    def _unlabelled(self, listed: dict[Key, Version]) -> list[Key]:
+        """The objects that have lost their label, and so can't be watched or listed: they are asked for one by one."""
+        return [one.key for one in self._declared if one.key not in listed and one.node_label is None]
 
     def _has(self, key: Key, version: Version) -> bool:
         known = self._declared.get(key)
@@ -110,9 +115,17 @@ class Comparison:
         return known.resource_version == version[1] or _later(known.resource_version, version[1])
 
     async def _read(self, key: Key) -> None:
+        """Read one object; what was deleted, or given to another node, is dropped."""
         try:
-            self._declared.put(await self._api.get(*key))
+            body = await self._api.get(*key)
         except NotFound:
+            self._declared.drop(key)
+            self._wake(key)
+            return
+        declared = self._declared.put(body)
+        if declared is None:
+            return
+        if declared.node_label not in (None, self._node):
             self._declared.drop(key)
         self._wake(key)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.agent.identity import Key
-from controller.api.container import FINALIZER, ContainerSpec, ContainerStatus, ImagePullPolicy
+from controller.api.container import FINALIZER, NODE_LABEL, ContainerSpec, ContainerStatus, ImagePullPolicy
 from controller.api.reasons import Reason
 from controller.api.validation import FieldError, read_status, validate
 from controller.oci import fingerprint
@@ -36,6 +36,8 @@ class Declared:
     resources: str
     """Hash of the resources, which can change in a running container."""
     status: ContainerStatus
+    node_label: str | None = None
+    """The node that the label names: the watch is filtered by it, so what has lost it is seen by nobody."""
 
     @property
     def ours(self) -> bool:
@@ -101,7 +103,12 @@ def parse_object(body: Mapping[str, Any], node: str) -> Declared:
         fingerprint=fingerprint.fingerprint(spec) if spec is not None else {},
         resources=_resources_hash(spec) if spec is not None else "",
         status=read_status(body.get("status") or {}),
+        node_label=_node_label(metadata),
     )
+
+
+def _node_label(metadata: Mapping[str, Any]) -> str | None:
+    return (metadata.get("labels") or {}).get(NODE_LABEL)
 
 
 def _resources_hash(spec: ContainerSpec) -> str:
@@ -152,6 +159,7 @@ def _updated(known: Declared, body: Mapping[str, Any]) -> Declared | None:
         deleting="deletionTimestamp" in metadata,
         finalizers=tuple(metadata.get("finalizers") or ()),
         status=read_status(body.get("status") or {}),
+        node_label=_node_label(metadata),
     )
 
 
