@@ -20,11 +20,18 @@ POLICY = {
                 {"group": "events.k8s.io"},
             ],
         },
+        {
+            "level": "Metadata",
+            "verbs": ["list", "watch"],
+            "resources": [{"group": "tallyman.dev"}],
+            "omitStages": ["ResponseComplete"],
+        },
         {"level": "None"},
     ],
 }
 AGENTS = ("tallyman", "kopf")
 """How the user agents of our processes begin."""
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,17 @@ class Audit:
 
     def writes(self, namespace: str) -> list[Write]:
         """Every write in a namespace, in order."""
-        return [_write(entry) for entry in self._entries() if entry["objectRef"].get("namespace") == namespace]
+        entries = [entry for entry in self._entries() if entry["verb"] in WRITES]
+        return [_write(entry) for entry in entries if entry["objectRef"].get("namespace") == namespace]
 
     def by_agent(self, namespace: str) -> list[Write]:
         """The agents' writes in a namespace, in order."""
         return [write for write in self.writes(namespace) if write.by_agent]
+
+    def watched_by_agents(self) -> set[str]:
+        """What agents have watched: the URI of each request."""
+        entries = [entry for entry in self._entries() if entry["verb"] == "watch"]
+        return {entry["requestURI"] for entry in entries if entry["userAgent"].lower().startswith(AGENTS)}
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         if not self.log.exists():
