@@ -26,7 +26,7 @@ from controller.containerd.errors import ContainerdError
 from controller.containerd.mounts import Mount
 from controller.oci import exits, resources, start_errors
 
-NO_OUTPUT = "file:///dev/null"
+NO_OUTPUT = "/dev/null"
 """Where a terminal's output goes; without a terminal the shim takes an empty path for the same."""
 
 
