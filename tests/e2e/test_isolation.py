@@ -246,6 +246,6 @@ def test_a_terminal_is_there_when_asked_for(namespace: Namespace, shared: Path) 
     mounts = [{"mountPath": "/shared", "hostPath": {"path": str(shared)}}]
     script = "tty > /shared/told; echo $TERM >> /shared/told; if [ -t 1 ]; then touch /shared/done; fi"
     namespace.shell("terminal", script, tty=True, mounts=mounts)
-    namespace.wait("terminal", has_exited)
+    assert status(namespace.wait("terminal", has_exited))["exitCode"] == 0
     assert (shared / "told").read_text().splitlines() == ["/dev/pts/0", "xterm"]
     assert (shared / "done").exists()
