@@ -2,7 +2,7 @@
 
 Everything happens in a scratch directory of the cache: Go and rsync are unpacked there from Debian's packages, and so is
 the source. Debian's patches are left out because they touch only kubectl. Two changes make it work when built with a newer
-Go than it was written for: the vendored reflect2, which crashes, is replaced by Debian's current one; and go-openapi's test for
+Go than it was written for: the vendored reflect2, which crashes, is replaced by Debian's current one; and kube-openapi's test for
 a zero value, which compared pointers that happened to differ and now are the same, no longer takes every empty string for null.
 """
 
@@ -22,10 +22,14 @@ BUILD_TIMEOUT = 3600.0
 RSYNC_LIBRARIES = ("libpopt0", "libxxhash0", "liblz4-1", "libzstd1", "libacl1", "zlib1g", "libssl3")
 REFLECT2 = "github.com/modern-go/reflect2"
 VERSION = "1.20.2"
-TYPE_CHECK = "github.com/go-openapi/validate/type.go"
+TYPE_CHECK = "k8s.io/kube-openapi/pkg/validation/validate/type.go"
 ZERO_TEST = "data == nil || reflect.DeepEqual(reflect.Zero(reflect.TypeOf(data)), reflect.ValueOf(data))"
-REVISION = 2
+REVISION = 3
 """Changes with the changes below, so that a cached build without them is not used."""
+
+
+NAME = f"debian-{VERSION}-{REVISION}"
+"""Where in the cache the build is."""
 
 
 def log_path() -> Path:
@@ -35,7 +39,7 @@ def log_path() -> Path:
 
 def built_apiserver() -> Path:
     """Return the kube-apiserver built from Debian's source package, building it (minutes) when it is not cached."""
-    return cache.artefact(f"kubernetes/debian-{VERSION}-{REVISION}/kube-apiserver", _build)
+    return cache.artefact(f"kubernetes/{NAME}/kube-apiserver", _build)
 
 
 def _build(target: Path) -> None:

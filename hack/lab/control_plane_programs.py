@@ -31,7 +31,7 @@ def kube_apiserver() -> Path:
     provided = _provided("kube-apiserver")
     if provided is not None:
         return provided
-    for name in (f"debian-{apiserver_build.VERSION}", RELEASE):
+    for name in (apiserver_build.NAME, RELEASE):
         cached = cache.root() / "kubernetes" / name / "kube-apiserver"
         if cached.exists():
             return cached
@@ -43,7 +43,7 @@ def kube_apiserver() -> Path:
 
 def needs_build() -> bool:
     """Say whether `kube_apiserver` will download or build, so that a caller can announce it."""
-    names = (f"debian-{apiserver_build.VERSION}", RELEASE)
+    names = (apiserver_build.NAME, RELEASE)
     cached = (cache.root() / "kubernetes" / name / "kube-apiserver" for name in names)
     return _provided("kube-apiserver") is None and not any(path.exists() for path in cached)
 
