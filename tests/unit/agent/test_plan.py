@@ -128,7 +128,7 @@ def check(case: Case) -> None:
     assert decided.forget_failure == case.forget_failure
 
 
-def table(*cases: Case) -> Any:
+def table(*cases: Case) -> pytest.MarkDecorator:
     assert len({case.sentence for case in cases}) == len(cases)
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.sentence)
 

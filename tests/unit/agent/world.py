@@ -1,0 +1,601 @@
+"""A world in memory for the plan: one API object, one containerd, one agent that may be killed at any line.
+
+containerd's half keeps what the real one keeps: records with labels, tasks, exit times. The agent's half executes actions in
+the order and with the crash points of `act`, `processes` and `removal`, and reads everything back through `from_records`;
+what lives in its memory only (when a process was started or killed, failures, the image) is gone with the agent. Laws that
+hold at every moment are checked where something changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from controller.agent import identity
+from controller.agent.actions import (
+    Action,
+    AddFinalizer,
+    CreateContainer,
+    EnsureImage,
+    FreeProcess,
+    KillContainer,
+    PauseContainer,
+    RecordExit,
+    RememberStop,
+    RemoveContainer,
+    RemoveFinalizer,
+    ResumeContainer,
+    SignalStop,
+    StartContainer,
+    UpdateResources,
+)
+from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.facts import Facts
+from controller.agent.failures import FailureBook, StartFailed
+from controller.agent.identity import ExitRecord, StopCause, StopMark
+from controller.agent.observation import ImagePhase, Observation, ObservedContainer, ObservedImage
+from controller.agent.observed import from_records
+from controller.agent.plan import Plan, plan
+from controller.agent.status import difference, summarize
+from controller.api.container import FINALIZER, DesiredState
+from controller.api.reasons import Reason
+from controller.containerd.containers import ContainerRecord
+from controller.containerd.tasks import TaskRecord, TaskStatus
+from controller.oci import exits, fingerprint
+from controller.oci.start_errors import StartFailure
+from tests.unit.agent.objects import FOREIGN, KEY, NODE, body
+
+BEGIN = datetime(2026, 11, 22, 10, tzinfo=UTC)
+MOST_STEPS = 16
+"""As in `reconcile`: more plans in a row than that count as no convergence."""
+
+StartFault = Literal["not found", "node unfit", "busy", "made only", "answer lost"]
+SIGKILL = 9
+
+
+class Killed(Exception):
+    """The agent dies here."""
+
+
+class Unavailable(Exception):
+    """Something does not answer; the queue tries again."""
+
+
+@dataclass
+class Task:
+    """A process."""
+
+    status: TaskStatus
+    polite: bool
+    """Whether it obeys the stop signal."""
+    exit_status: int = 0
+    exited_at: datetime | None = None
+    pending: int | None = None
+    """A signal that waits for the thaw."""
+
+
+@dataclass
+class Record:
+    """A container in containerd."""
+
+    labels: dict[str, str]
+    created_at: datetime
+    task: Task | None = None
+
+
+@dataclass
+class Life:
+    """What a container of one object and spec went through, for the judgement in the end."""
+
+    starts: int = 0
+    last_exit: int | None = None
+    refused: int | None = None
+    """The exit code of a start that failed for good."""
+    exit_was_asked_for: bool = False
+    touched: bool = False
+    """Whether somebody removed things behind the agent's back, or an answer was lost."""
+
+
+@dataclass
+class Agent:
+    """All that dies with the agent."""
+
+    started_at: dict[str, datetime] = field(default_factory=dict)
+    killed_at: dict[str, datetime] = field(default_factory=dict)
+    shims_unsure: dict[str, bool] = field(default_factory=dict)
+    image: ObservedImage | None = None
+    failures: FailureBook = field(default_factory=FailureBook)
+
+
+@dataclass
+class World:
+    """Everything there is."""
+
+    now: datetime = BEGIN
+    object: dict[str, Any] | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+    agent: Agent = field(default_factory=Agent)
+    lives: dict[tuple[str, str], Life] = field(default_factory=dict)
+    _store: DeclaredStore = field(default_factory=lambda: DeclaredStore(NODE))
+    uids: int = 0
+    version: int = 100
+    polite: bool = True
+    start_faults: list[StartFault] = field(default_factory=list)
+    lost_writes: int = 0
+    lost_patches: int = 0
+    kills_ignored: int = 0
+    stuck_removals: int = 0
+    die_after: int | None = None
+    """How many more lines the agent lives."""
+    writes: int = 0
+    excused: set[str] = field(default_factory=set)
+    """Ids that somebody removed while a status named them."""
+
+    # --- the user -------------------------------------------------------------------------------------------------------
+
+    def apply(self, finalizers: tuple[str, ...] = (), **spec: Any) -> None:
+        """`kubectl apply` of a whole manifest."""
+        if self.object is None:
+            self.uids += 1
+            self.object = body(uid=f"uid-{self.uids}", finalizers=finalizers, **spec)
+        elif "deletionTimestamp" not in self.object["metadata"]:
+            wanted = body(**spec)["spec"]
+            if wanted != self.object["spec"]:
+                self.object["spec"] = wanted
+                self.object["metadata"]["generation"] += 1
+        self._touch()
+
+    def delete(self) -> None:
+        """`kubectl delete --wait=false`."""
+        if self.object is not None:
+            self.object["metadata"].setdefault("deletionTimestamp", "2026-11-22T10:00:00Z")
+            self._touch()
+
+    def release_foreign_finalizers(self) -> None:
+        if self.object is not None:
+            kept = [name for name in self.object["metadata"].get("finalizers", []) if name == FINALIZER]
+            self.object["metadata"]["finalizers"] = kept
+            self._touch()
+
+    def tear_off_finalizers(self) -> None:
+        """Somebody removes all finalizers by force."""
+        if self.object is not None:
+            self.object["metadata"]["finalizers"] = []
+            self._touch()
+
+    def _touch(self) -> None:
+        """A write: a new version, and the object goes when nothing holds it any more."""
+        if self.object is None:
+            return
+        self.version += 1
+        metadata = self.object["metadata"]
+        metadata["resourceVersion"] = str(self.version)
+        if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
+            self.object = None
+
+    # --- containerd -----------------------------------------------------------------------------------------------------
+
+    def process_ends(self, code: int) -> None:
+        """Every process that runs ends by itself."""
+        for container_id, record in self.records.items():
+            if record.task is not None and record.task.status is TaskStatus.RUNNING:
+                self._end(container_id, record.task, code)
+
+    def task_is_removed(self) -> None:
+        """Somebody kills the processes and their shims."""
+        for container_id, record in self.records.items():
+            if record.task is not None:
+                record.task = None
+                self._life(container_id).touched = True
+
+    def records_are_removed(self) -> None:
+        """Somebody removes the containers from containerd."""
+        for container_id in list(self.records):
+            self._life(container_id).touched = True
+            self.excused.add(container_id)
+            self._forget(container_id)
+
+    def _forget(self, container_id: str) -> None:
+        del self.records[container_id]
+        self.agent.shims_unsure.pop(container_id, None)
+        self.agent.started_at.pop(container_id, None)
+        self.agent.killed_at.pop(container_id, None)
+
+    def _end(self, container_id: str, task: Task, status: int) -> None:
+        was_asked = self._mark(container_id) is not None
+        task.status, task.exit_status, task.exited_at = TaskStatus.STOPPED, status, self.now
+        life = self._life(container_id)
+        life.last_exit, life.exit_was_asked_for = status, was_asked
+
+    def _mark(self, container_id: str) -> StopMark | None:
+        return identity.read_stop(self.records[container_id].labels)
+
+    def _life(self, container_id: str) -> Life:
+        labels = self.records[container_id].labels
+        return self.lives.setdefault((labels[identity.UID], labels[identity.SPEC_HASH]), Life())
+
+    def _label(self, container_id: str, labels: Mapping[str, str]) -> None:
+        kept = self.records[container_id].labels
+        kept.update(labels)
+        for name in [name for name, value in kept.items() if value == "" and name in labels]:
+            del kept[name]
+
+    # --- the agent ------------------------------------------------------------------------------------------------------
+
+    def restart_agent(self) -> None:
+        self.agent = Agent()
+        self.die_after = None
+
+    def declared(self) -> Declared | None:
+        """The object as the agent's store has it: parsed when it is new, then kept up to date."""
+        if self.object is None:
+            self._store.drop(KEY)
+        else:
+            self._store.put(self.object)
+        return self._store.get(KEY)
+
+    def observation(self) -> Observation:
+        containers = [self._observed(container_id) for container_id in sorted(self.records)]
+        return Observation(tuple(containers), self.agent.image, self.agent.failures.of(KEY))
+
+    def _observed(self, container_id: str) -> ObservedContainer:
+        record = self.records[container_id]
+        known = ContainerRecord(container_id, record.labels, "", "", "", "", b"{}", record.created_at, None)
+        task = record.task
+        process = None
+        if task is not None:
+            process = TaskRecord(container_id, task.status, 4711, task.exit_status, task.exited_at)
+        seen = from_records(known, process)
+        assert seen is not None
+        unsure = self.agent.shims_unsure.setdefault(container_id, task is None and seen.exit is not None)
+        return replace(
+            seen,
+            shim_unsure=unsure and task is None,
+            started_at=self.agent.started_at.get(container_id),
+            killed_at=self.agent.killed_at.get(container_id) if process else None,
+        )
+
+    def decide(self) -> Plan:
+        declared, observation = self.declared(), self.observation()
+        return plan(declared, observation, self.now)
+
+    def look(self) -> datetime | None:
+        """One look of the queue: plans and acts until there is nothing to do; returns when to look again.
+
+        Raises:
+            Unavailable: the queue is to try again.
+        """
+        try:
+            return self._look()
+        except Killed:
+            self.restart_agent()
+            raise Unavailable from None
+
+    def _look(self) -> datetime | None:
+        history = []
+        for _ in range(MOST_STEPS):
+            decided = self.decide()
+            if decided.forget_failure:
+                self.agent.failures.forget(KEY)
+            if decided.say_first and decided.facts is not None:
+                self._publish(decided.facts)
+            if not decided.actions:
+                later = None if decided.facts is None else self._publish(decided.facts)
+                return min((moment for moment in (decided.look_again, later) if moment is not None), default=None)
+            history.append(decided.actions)
+            self._act(decided)
+        raise AssertionError(f"still to do after {MOST_STEPS} plans: {history[-4:]}")
+
+    def _act(self, decided: Plan) -> None:
+        for action in decided.actions:
+            self._line()
+            declared = self.declared()
+            try:
+                self._perform(action, declared)
+            except (Killed, Unavailable):
+                raise
+            except Exception as error:
+                if declared is None or not isinstance(action, CreateContainer | StartContainer):
+                    raise
+                self.agent.failures.note(declared, error, self.now)
+                return
+            self._check_laws()
+
+    def _line(self) -> None:
+        """A point at which the agent may be killed."""
+        if self.die_after is not None:
+            if self.die_after == 0:
+                raise Killed
+            self.die_after -= 1
+
+    def _check_laws(self) -> None:
+        by_uid: dict[str, int] = {}
+        for record in self.records.values():
+            uid = record.labels[identity.UID]
+            by_uid[uid] = by_uid.get(uid, 0) + 1
+        assert all(count == 1 for count in by_uid.values()), "two containers for one object"
+        named = (self.object or {}).get("status", {}).get("containerID")
+        assert named is None or named in self.records or named in self.excused, "a status names what is not registered"
+
+    def _publish(self, facts: Facts) -> datetime | None:
+        declared = self.declared()
+        if declared is None or self.object is None:
+            return None
+        if facts.publish_after is not None and self.now < facts.publish_after:
+            return facts.publish_after
+        named = facts.container.id if facts.container is not None else None
+        assert named is None or named in self.records, "a status would name what is not registered"
+        patch = difference(declared.status, summarize(declared, facts, NODE, self.now))
+        if not patch:
+            return None
+        self._line()
+        if self.lost_writes > 0:
+            self.lost_writes -= 1
+            raise Unavailable
+        self.writes += 1
+        self.object["status"] = merge_patch(self.object["status"], patch)
+        self._touch()
+        self._line()
+        after = self.declared()
+        assert after is not None
+        assert not difference(after.status, summarize(after, facts, NODE, self.now)), "the same status is written twice"
+        return None
+
+    def _perform(self, action: Action, declared: Declared | None) -> None:
+        match action:
+            case AddFinalizer() | RemoveFinalizer():
+                self._patch_finalizers(add=isinstance(action, AddFinalizer))
+            case EnsureImage():
+                self._ensure_image(sure(declared))
+            case CreateContainer():
+                self._create(sure(declared))
+            case StartContainer():
+                self._start(action, sure(declared))
+            case SignalStop():
+                self._remember_stop(action.id, action.cause)
+                self._line()
+                self._signal(action.id, action.signal)
+            case KillContainer():
+                if action.cause is not None:
+                    self._remember_stop(action.id, action.cause)
+                    self._line()
+                self._kill(action.id)
+            case RememberStop():
+                self._remember_stop(action.id, StopCause.USER)
+            case PauseContainer():
+                task = self._task(action.id)
+                assert task.status is TaskStatus.RUNNING
+                task.status = TaskStatus.PAUSED
+            case ResumeContainer():
+                self._resume(action.id)
+            case UpdateResources():
+                self._label(action.id, {identity.RESOURCES: sure(declared).resources})
+            case RecordExit():
+                self._record_exit(action)
+            case FreeProcess():
+                ended = self.records[action.id].task
+                assert ended is None or ended.status is TaskStatus.STOPPED
+                assert self._observed(action.id).exit is not None, "a process is freed before its end is remembered"
+                self.records[action.id].task = None
+                self.agent.shims_unsure[action.id] = False
+            case RemoveContainer():
+                self._remove(action.id)
+
+    def _patch_finalizers(self, *, add: bool) -> None:
+        if self.object is None:
+            return
+        if self.lost_patches > 0:
+            self.lost_patches -= 1
+            raise Unavailable
+        if not add:
+            uid = self.object["metadata"]["uid"]
+            left = [record for record in self.records.values() if record.labels[identity.UID] == uid]
+            assert not left, "the object is released before its container is gone"
+        metadata = self.object["metadata"]
+        others = [name for name in metadata.get("finalizers", []) if name != FINALIZER]
+        metadata["finalizers"] = [*others, FINALIZER] if add else others
+        if not add:
+            self.agent.image = None
+            self.agent.failures.forget(KEY)
+        self._touch()
+
+    def _ensure_image(self, declared: Declared) -> None:
+        self.agent.image = ObservedImage(
+            declared.image_wanted, ImagePhase.PULLING, started_at=self.now, message="pulling"
+        )
+
+    def pull_ends(self, *, well: bool) -> None:
+        """The pull that is under way ends."""
+        image = self.agent.image
+        if image is None or image.phase is not ImagePhase.PULLING:
+            return
+        if well:
+            self.agent.image = ObservedImage(image.wanted, ImagePhase.PRESENT, image_id="sha256:1")
+        else:
+            self.agent.image = ObservedImage(
+                image.wanted,
+                ImagePhase.FAILED,
+                reason=Reason.ERR_IMAGE_PULL,
+                message="no such image",
+                retry_at=self.now + timedelta(seconds=5),
+            )
+
+    def _create(self, declared: Declared) -> None:
+        assert declared.spec is not None, "an invalid spec is made"
+        assert declared.spec.desired_state is not DesiredState.STOPPED, "a container is made against the user's stop"
+        assert declared.ours, "a container is made without our finalizer"
+        assert self.agent.image is not None
+        assert self.agent.image.phase is ImagePhase.PRESENT
+        assert self.agent.image.wanted == declared.image_wanted
+        container_id = identity.container_id(declared.uid, declared.spec_hash)
+        if container_id in self.records:
+            return
+        labels = {
+            identity.NAMESPACE: KEY[0],
+            identity.NAME: KEY[1],
+            identity.UID: declared.uid,
+            identity.SPEC_HASH: declared.spec_hash,
+            identity.FINGERPRINT: fingerprint.encode(declared.fingerprint),
+            identity.RESOURCES: declared.resources,
+            identity.STOP_SIGNAL: "15",
+            identity.GRACE: str(declared.spec.termination_grace_period_seconds),
+            identity.RESTARTS: "0",
+        }
+        self.records[container_id] = Record(labels, self.now)
+        self.agent.shims_unsure[container_id] = False
+        self._check_laws()
+        self._line()
+
+    def _start(self, action: StartContainer, declared: Declared) -> None:
+        assert declared.spec is not None, "an invalid spec is started"
+        assert declared.spec.desired_state is not DesiredState.STOPPED, "a start against the user's stop"
+        record = self.records[action.id]
+        assert record.task is None or record.task.status is TaskStatus.CREATED
+        assert record.labels[identity.SPEC_HASH] == declared.spec_hash, "a container of another spec is started"
+        if action.again:
+            self._begin_again(action.id)
+        else:
+            assert self._mark(action.id) is None, "a container is started that is to be stopped"
+            assert self._observed(action.id).exit is None, "an end is forgotten"
+        fault = self.start_faults.pop(0) if self.start_faults else None
+        if fault == "busy":
+            raise Unavailable
+        if record.task is None:
+            record.task = Task(TaskStatus.CREATED, self.polite)
+            self._line()
+        if fault == "made only":
+            raise Unavailable
+        if fault in ("not found", "node unfit"):
+            record.task = None
+            self._life(action.id).refused = 127 if fault == "not found" else None
+            reason = Reason.COMMAND_NOT_FOUND if fault == "not found" else Reason.RUNTIME_MISSING
+            raise StartFailed(StartFailure(127 if fault == "not found" else 128, reason, fault))
+        self._run(action.id, record.task)
+        if fault == "answer lost":
+            self._life(action.id).touched = True
+            raise Unavailable
+        self._line()
+        self.agent.started_at[action.id] = self.now
+        self.agent.killed_at.pop(action.id, None)
+        self.agent.image = None
+        self.agent.failures.forget(KEY)
+
+    def _begin_again(self, container_id: str) -> None:
+        restarts = str(self._observed(container_id).restarts + 1)
+        life = self._life(container_id)
+        assert self._mark(container_id) is not None, "a restart that nobody asked for"
+        life.last_exit, life.exit_was_asked_for = None, False
+        self._label(container_id, {identity.EXIT: "", identity.STOP: "", identity.RESTARTS: restarts})
+        self.agent.started_at.pop(container_id, None)
+        self.agent.killed_at.pop(container_id, None)
+        self._line()
+
+    def _run(self, container_id: str, task: Task) -> None:
+        task.status = TaskStatus.RUNNING
+        life = self._life(container_id)
+        life.starts += 1
+        life.refused = None
+        life.last_exit, life.exit_was_asked_for = None, False
+
+    def _remember_stop(self, container_id: str, cause: StopCause) -> None:
+        self._label(container_id, identity.stop_label(StopMark(cause, self.now)))
+
+    def _signal(self, container_id: str, number: int) -> None:
+        task = self.records[container_id].task
+        if task is None:
+            return
+        if task.status is TaskStatus.PAUSED:
+            task.pending = number
+        elif task.status is TaskStatus.RUNNING and task.polite:
+            self._end(container_id, task, 128 + number)
+
+    def _kill(self, container_id: str) -> None:
+        self.agent.killed_at[container_id] = self.now
+        task = self.records[container_id].task
+        if task is None or task.status is TaskStatus.STOPPED:
+            return
+        if self.kills_ignored > 0:
+            self.kills_ignored -= 1
+            return
+        self._end(container_id, task, 128 + SIGKILL)
+
+    def _resume(self, container_id: str) -> None:
+        task = self._task(container_id)
+        assert task.status is TaskStatus.PAUSED
+        task.status = TaskStatus.RUNNING
+        if task.pending is not None:
+            self._signal(container_id, task.pending)
+            task.pending = None
+
+    def _record_exit(self, action: RecordExit) -> None:
+        task = self.records[action.id].task
+        assert action.vanished == (task is None)
+        status = exits.UNKNOWN_EXIT if task is None else task.exit_status
+        ended = exits.describe(status)
+        at = (task.exited_at if task is not None else None) or self.now
+        record = ExitRecord(ended.code, ended.signal, at, False, ended.reason, ended.message)
+        self._label(action.id, identity.exit_label(record))
+        if task is None:
+            self._life(action.id).last_exit = status
+
+    def _remove(self, container_id: str) -> None:
+        record = self.records[container_id]
+        assert record.task is None or record.task.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED)
+        record.task = None
+        self._line()
+        if self.stuck_removals > 0:
+            self.stuck_removals -= 1
+            raise Unavailable
+        self._forget(container_id)
+
+    def _task(self, container_id: str) -> Task:
+        task = self.records[container_id].task
+        assert task is not None
+        return task
+
+    # --- the end --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Let the agent run, with faults as they come, until it has nothing to do and nothing to wait for."""
+        for _ in range(60):
+            try:
+                again = self.look()
+            except Unavailable:
+                continue
+            if self.agent.image is not None and self.agent.image.phase is ImagePhase.PULLING:
+                self.pull_ends(well=True)
+                continue
+            if again is None:
+                return
+            self.now = max(again, self.now)
+        raise AssertionError(f"no rest: {self.decide()}")
+
+    def settle(self) -> None:
+        """Let the agent run with everything working."""
+        self.die_after = None
+        self.start_faults.clear()
+        self.lost_writes = self.lost_patches = self.kills_ignored = self.stuck_removals = 0
+        self.run()
+
+
+def sure(declared: Declared | None) -> Declared:
+    assert declared is not None
+    return declared
+
+
+def merge_patch(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7386."""
+    after = dict(before)
+    for name, value in patch.items():
+        if value is None:
+            after.pop(name, None)
+        elif isinstance(value, Mapping):
+            inner = after.get(name)
+            after[name] = merge_patch(inner if isinstance(inner, Mapping) else {}, value)
+        else:
+            after[name] = value
+    return after
+
+
+def foreign_finalizers(world: World) -> list[str]:
+    return [] if world.object is None else [f for f in world.object["metadata"].get("finalizers", []) if f == FOREIGN]
