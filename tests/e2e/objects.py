@@ -18,6 +18,11 @@ def container_id(body: Body) -> str:
     return str(status(body).get("containerID") or "")
 
 
+def life(body: Body) -> dict[str, Any]:
+    """What tells one run of one container from any other."""
+    return {name: status(body).get(name) for name in ("containerID", "pid", "startedAt", "restartCount", "exitCode")}
+
+
 def condition(body: Body, kind: str) -> dict[str, Any]:
     """One condition; one without a status when there is none."""
     found = [one for one in status(body).get("conditions") or [] if one["type"] == kind]

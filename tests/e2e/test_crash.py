@@ -18,7 +18,7 @@ from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.node import LABEL, Node
-from tests.e2e.objects import FOREVER, Body, container_id, has_exited, is_running, status
+from tests.e2e.objects import FOREVER, Body, container_id, has_exited, is_running, life, status
 
 MANY = 20
 ROUNDS = 3
@@ -153,8 +153,8 @@ def test_containers_survive_a_crash_of_containerd_and_what_happened_meanwhile_is
     assert status(namespace.wait("stopped", has_exited))["stoppedByUser"] is True
     changed = namespace.running("changed")
     assert container_id(changed) != container_id(before["changed"])
-    steady = namespace.get("steady")
-    assert steady == before["steady"]
+    steady = namespace.running("steady")
+    assert life(steady) == life(before["steady"])
     assert node.tasks()[container_id(steady)].pid == status(steady)["pid"]
     assert Counter(one.object for one in node.containers(namespace.name).values()) == Counter(
         ["steady", "killed", "changed", "stopped", "new"]
@@ -175,7 +175,7 @@ def test_agent_and_containerd_die_together(namespace: Namespace, node: Node, age
     agent.start()
     namespace.running("new")
     assert status(namespace.wait("killed", has_exited))["exitCode"] == 137
-    assert namespace.get("steady") == before["steady"]
+    assert life(namespace.running("steady")) == life(before["steady"])
     assert len(node.containers(namespace.name)) == 3
 
 

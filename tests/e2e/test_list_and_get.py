@@ -15,7 +15,7 @@ from tests.e2e.cluster import GROUP, PLURAL, VERSION, Namespace
 from tests.e2e.node import Node
 from tests.e2e.objects import Body, container_id, is_settled, status
 
-TURNS = 12
+TURNS = 8
 LANES = 4
 """So many containers are made, changed and deleted at once, so many times in a row."""
 

@@ -12,7 +12,7 @@ from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
 from tests.e2e.node import Node
-from tests.e2e.objects import FOREVER, because, condition, container_id, has_exited, in_state, is_running, status
+from tests.e2e.objects import FOREVER, because, condition, container_id, has_exited, in_state, is_running, life, status
 
 OTHERS = [version for version in lab.CONTAINERD_VERSIONS if version != "1.6"]
 
@@ -109,5 +109,5 @@ def test_crashes_of_agent_and_containerd(namespace: Namespace, node: Node, agent
         255,
         "the process is gone, and nobody saw how it ended",
     )
-    assert namespace.get("steady") == before["steady"]
+    assert life(namespace.running("steady")) == life(before["steady"])
     assert node.tasks()[container_id(before["steady"])].pid == status(before["steady"])["pid"]
