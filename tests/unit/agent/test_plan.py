@@ -542,9 +542,15 @@ def test_an_end_is_kept(case: Case) -> None:
         actions=(StartContainer(ID, again=True),),
     ),
     Case(
-        "stopped and wanted paused, it is started again first",
+        "stopped by the user and wanted paused, it is not started for that",
         FROZEN,
         (container(task=None, stop=mark(), exit=ending(0)),),
+        said=Said(ContainerState.EXITED, Reason.PAUSE_REFUSED, stalled=True, exit_code=0),
+    ),
+    Case(
+        "stopped to be replaced, and the former spec is back and wants it paused: it is started again first",
+        FROZEN,
+        (container(task=None, stop=mark(StopCause.RECREATE), exit=ending(0)),),
         actions=(StartContainer(ID, again=True),),
     ),
 )  # fmt: skip

@@ -170,7 +170,8 @@ def judge_process(world: World) -> None:
         return
     expected = life.last_exit if life.last_exit is not None else life.refused
     assert status.exit_code == expected, "an end got lost, or was made up"
-    assert not life.exit_was_asked_for, "what was stopped and is wanted again does not run"
+    wanted_again = life.exit_was_asked_for and wanted is DesiredState.RUNNING
+    assert not wanted_again, "what was stopped and is wanted again does not run"
 
 
 def live(world: World, occurrences: Sequence[Occurrence]) -> None:
