@@ -104,7 +104,11 @@ class Actor:
                 current = self._container(action.id)
                 await self._processes.update_resources(current, _spec(_sure(declared)), _sure(declared).resources)
             case RecordExit():
-                await self._processes.record_exit(self._container(action.id), vanished=action.vanished)
+                await self._processes.record_exit(
+                    self._container(action.id),
+                    vanished=action.vanished,
+                    init=declared is not None and declared.spec is not None and declared.spec.init,
+                )
             case FreeProcess():
                 await self._processes.free(action.id)
             case RemoveContainer():

@@ -73,7 +73,9 @@ class Agent:
         local = LocalImages(self._containerd)
         source = ImageSource(Puller(self._containerd, self._registry, local), local, settings.snapshotter)
         self._images = ImageKeeper(source, self._queue.add, self._announce_image, settings.parallel_pulls)
-        self._listener = Listener(self._containerd, self._observed, self._queue.add)
+        self._listener = Listener(
+            self._containerd, self._observed, self._queue.add, lambda: [one.key for one in self._declared]
+        )
         self._reader = RootfsReader(settings.run_dir / "rootfs")
         self._binder = Binder(self._api, settings.node_name, self._bound)
         self._reconciler = self._make_reconciler()
@@ -116,6 +118,7 @@ class Agent:
             publisher=Publisher(self._api, self._declared, settings.node_name),
             announce=self._announce,
             node=settings.node_name,
+            containerd_lost_at=lambda: self._listener.lost_at,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -100,13 +100,13 @@ class Comparison:
         late: dict[Key, Version | None] = {
             key: version for key, version in listed.items() if not self._has(key, version)
         }
-        gone = (one for one in self._declared if one.key not in listed and one.node_label is not None)
+        gone = (one for one in self._declared if one.key not in listed and one.node_label == self._node)
         late.update({declared.key: None for declared in gone})
         return late
 
     def _unlabelled(self, listed: dict[Key, Version]) -> list[Key]:
-        """The objects that have lost their label, and so can't be watched or listed: they are asked for one by one."""
-        return [one.key for one in self._declared if one.key not in listed and one.node_label is None]
+        """The objects without our label, which can't be watched or listed: they are asked for one by one."""
+        return [one.key for one in self._declared if one.key not in listed and one.node_label != self._node]
 
     def _has(self, key: Key, version: Version) -> bool:
         known = self._declared.get(key)
@@ -122,12 +122,9 @@ class Comparison:
             self._declared.drop(key)
             self._wake(key)
             return
-        declared = self._declared.put(body)
-        if declared is None:
-            return
-        if declared.node_label not in (None, self._node):
-            self._declared.drop(key)
-        self._wake(key)
+        known = self._declared.get(key)
+        if self._declared.put(body) is not None or known != self._declared.get(key):
+            self._wake(key)
 
 
 def _later(one: str, other: str) -> bool:

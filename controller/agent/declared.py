@@ -115,6 +115,19 @@ def _resources_hash(spec: ContainerSpec) -> str:
     return hashlib.sha256(spec.resources.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
 
+def belongs(body: Mapping[str, Any], node: str) -> bool:
+    """Whether an object is this node's to run.
+
+    `nodeName` decides, whatever became of the label. One that carries our label and names another node is ours only to say that
+    a container can't be moved, and no longer once the other node's agent speaks for it.
+    """
+    named = (body.get("spec") or {}).get("nodeName")
+    if named is not None and named == node:
+        return True
+    labelled = (body["metadata"].get("labels") or {}).get(NODE_LABEL) == node
+    return labelled and (named is None or (body.get("status") or {}).get("nodeName") in (None, node))
+
+
 class DeclaredStore:
     """The objects of this node, by key."""
 
@@ -130,9 +143,13 @@ class DeclaredStore:
         return iter(list(self._objects.values()))
 
     def put(self, body: Mapping[str, Any]) -> Declared | None:
-        """Take in an object; None when the store already has it, or a later version of it."""
+        """Take in an object; None when the store already has it, or a later version, or when it is not this node's."""
         metadata = body["metadata"]
-        known = self._objects.get((metadata["namespace"], metadata["name"]))
+        key = (metadata["namespace"], metadata["name"])
+        known = self._objects.get(key)
+        if not belongs(body, self._node):
+            self.drop(key, metadata["uid"])
+            return None
         if known is not None and not _newer(metadata, known):
             return None
         declared = _updated(known, body) if known is not None else None

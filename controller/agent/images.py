@@ -71,7 +71,8 @@ class ImageKeeper:
         self._source = source
         self._wake = wake
         self._announce = announce
-        self._seats = asyncio.Semaphore(parallel)
+        self._parallel = parallel
+        self._seats: dict[str, asyncio.Semaphore] = {}
         self._observed: dict[Key, ObservedImage] = {}
         self._ready: dict[Key, ReadyImage] = {}
         self._failures: dict[Key, int] = {}
@@ -93,8 +94,17 @@ class ImageKeeper:
         self._observed.pop(key, None)
         self._ready.pop(key, None)
         self._failures.pop(key, None)
-        for keys in self._waiting.values():
+        self._leave(key)
+
+    def _leave(self, key: Key) -> None:
+        """The object waits for no pull any longer. One that nobody waits for is ended; what it has received is kept."""
+        for name, keys in list(self._waiting.items()):
             keys.discard(key)
+            if not keys:
+                del self._waiting[name]
+                pull = self._pulls.pop(name, None)
+                if pull is not None:
+                    pull.cancel()
 
     async def ensure(self, declared: Declared) -> None:
         """Look the image up, or begin to pull it; returns at once in either case.
@@ -150,6 +160,8 @@ class ImageKeeper:
         before = self._observed.get(key)
         if before is not None and before.wanted != wanted:
             self._failures.pop(key, None)
+        if key not in self._waiting.get(name, ()):
+            self._leave(key)
         self._waiting.setdefault(name, set()).add(key)
         self._observed[key] = ObservedImage(
             wanted, ImagePhase.PULLING, message=f"pulling {reference.familiar}", started_at=datetime.now(UTC)
@@ -161,8 +173,13 @@ class ImageKeeper:
         follower.add_done_callback(self._followers.discard)
 
     async def _pull_seated(self, reference: Reference) -> Image:
+        """Pull when there is a seat. Each registry has its own, so that one that hangs holds up no other."""
+        seats = self._seats.setdefault(reference.host, asyncio.Semaphore(self._parallel))
+        if seats.locked():
+            self._say(reference.name, f"waiting for other pulls from {reference.host}")
         try:
-            async with self._seats:
+            async with seats:
+                self._say(reference.name, f"pulling {reference.familiar}")
                 with metrics.image_pull() as pull:
                     image = await self._source.pull(
                         reference, lambda progress: self._progress(reference.name, progress)
@@ -170,7 +187,15 @@ class ImageKeeper:
                     pull.bytes = image.size
                     return image
         finally:
-            self._pulls.pop(reference.name, None)
+            if self._pulls.get(reference.name) is asyncio.current_task():
+                del self._pulls[reference.name]
+
+    def _say(self, name: str, message: str) -> None:
+        """Tell those that wait for a pull what it is doing."""
+        for key in self._waiting.get(name, ()):
+            known = self._observed.get(key)
+            if known is not None and known.phase is ImagePhase.PULLING:
+                self._observed[key] = replace(known, message=message)
 
     def _progress(self, name: str, progress: Progress) -> None:
         for key in self._waiting.get(name, ()):
@@ -189,12 +214,19 @@ class ImageKeeper:
         except (ImageError, ContainerdError) as error:
             if self._still_wants(key, wanted, reference):
                 self._note_failure(key, wanted, reference, error)
+        except asyncio.CancelledError:
+            if not pull.cancelled():
+                raise
+            if self._still_wants(key, wanted, reference) and self._pulls.get(reference.name) is None:
+                # Ended when nobody waited, just before this object came: it is to be pulled anew.
+                del self._observed[key]
         else:
             if self._still_wants(key, wanted, reference):
                 if self._observed[key].total_bytes:
                     self._announce(key, Reason.UNPACKED, f"image {reference.familiar} is pulled and unpacked")
                 self._present(key, wanted, image)
-        self._waiting.get(reference.name, set()).discard(key)
+        if self._pulls.get(reference.name) is None:
+            self._waiting.get(reference.name, set()).discard(key)
         self._wake(key)
 
     def _still_wants(self, key: Key, wanted: str, reference: Reference) -> bool:

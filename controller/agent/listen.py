@@ -4,7 +4,8 @@ So what happens while no stream is open is found by the list that follows, befor
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from controller import log, metrics
 from controller.agent.identity import Key
@@ -21,10 +22,19 @@ _log = log.get(__name__)
 class Listener:
     """Keeps the observed store up to date and wakes the keys that something happened to."""
 
-    def __init__(self, containerd: Containerd, observed: ObservedStore, wake: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        containerd: Containerd,
+        observed: ObservedStore,
+        wake: Callable[[Key], None],
+        every_key: Callable[[], Iterable[Key]],
+    ) -> None:
         self._containerd = containerd
         self._observed = observed
         self._wake = wake
+        self._every_key = every_key
+        self.lost_at: datetime | None = None
+        """Since when there is no stream; None while there is one, and what is observed is true."""
         self.listed = asyncio.Event()
         """Set once the first list is in: before that nothing may be decided."""
 
@@ -40,6 +50,9 @@ class Listener:
                         await self._hear(event)
             except ContainerdError as error:
                 metrics.event_stream_broken()
+                if self.lost_at is None:
+                    self.lost_at = datetime.now(UTC)
+                    self._wake_all()
                 _log.warning("containerd's events are interrupted", error=str(error), seconds=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE)
@@ -47,9 +60,17 @@ class Listener:
     async def _list(self) -> None:
         await self._containerd.namespaces.ensure(self._containerd.namespace)
         changed = await self._observed.list()
-        first = not self.listed.is_set()
+        again = not self.listed.is_set() or self.lost_at is not None
         self.listed.set()
-        for key in self._observed.keys() if first else changed:
+        self.lost_at = None
+        if again:
+            self._wake_all()
+        for key in changed:
+            self._wake(key)
+
+    def _wake_all(self) -> None:
+        """Everything is to be looked at: containerd has gone, or is back."""
+        for key in {*self._observed.keys(), *self._every_key()}:
             self._wake(key)
 
     async def _hear(self, event: Event) -> None:

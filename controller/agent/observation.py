@@ -101,3 +101,5 @@ class Observation:
     containers: tuple[ObservedContainer, ...] = ()
     image: ObservedImage | None = None
     failure: Failure | None = None
+    unavailable_since: datetime | None = None
+    """Since when containerd does not answer; None when it does. Then the containers are what was last seen."""

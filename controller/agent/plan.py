@@ -40,6 +40,8 @@ PATIENCE = timedelta(seconds=1)
 """How long something passing must last before it is worth a write of the status."""
 PROGRESS_INTERVAL = timedelta(seconds=2)
 KILL_AGAIN = timedelta(seconds=5)
+UNAVAILABLE_PATIENCE = timedelta(seconds=20)
+"""How long containerd may be away, for a restart of it say, before every status tells of it."""
 UNKNOWN_AGAIN = timedelta(seconds=5)
 
 
@@ -68,6 +70,8 @@ class Plan:
 
 def plan(declared: Declared | None, observed: Observation, now: datetime) -> Plan:
     """Decide for one object. `declared` is None only when the API server has confirmed that the object is gone."""
+    if observed.unavailable_since is not None:
+        return _unavailable(observed, observed.unavailable_since, now)
     if declared is None:
         return _remove_all(observed.containers, now, None)
     return _withdrawn(declared, _plan(declared, observed, now))
@@ -121,6 +125,21 @@ def _withdrawn(declared: Declared, decided: Plan) -> Plan:
     state = ContainerState.REMOVING if declared.deleting else ContainerState.PENDING
     facts = replace(decided.facts, state=state, container=None, exit=None, publish_after=None)
     return replace(decided, facts=facts, say_first=True)
+
+
+def _unavailable(observed: Observation, since: datetime, now: datetime) -> Plan:
+    """Nothing is decided on what was seen before containerd went away; after a while, that is said."""
+    told = since + UNAVAILABLE_PATIENCE
+    if now < told:
+        return Plan(look_again=told)
+    why = Verdict(
+        Reason.CONTAINERD_UNAVAILABLE,
+        f"the node's containerd does not answer since {since:%Y-%m-%d %H:%M:%S} UTC; what is shown was seen before that",
+    )
+    current = observed.containers[0] if observed.containers else None
+    state = ContainerState.UNKNOWN if current is not None else ContainerState.PENDING
+    ended = current.exit if current is not None else None
+    return Plan(facts=Facts(state, why, progressing=why, container=current, exit=ended))
 
 
 # --- objects that are going, gone or unusable ---------------------------------------------------------------------------
@@ -210,6 +229,7 @@ def _failed(
         why,
         progressing=None if failure.retry_at is None else why,
         stalled=why if failure.retry_at is None else None,
+        refused=why if failure.reason is Reason.INVALID_SPEC else None,
         container=current,
         exit=ended,
         image=observed.image,
@@ -350,7 +370,7 @@ def _exited(
         return Plan(
             facts=_ended_facts(current, ended, Verdict(Reason.STOPPED, _ended_text(ended))), forget_failure=True
         )
-    if stopped or current.stop is not None:
+    if current.stop is not None and not (stopped and spec.desired_state is DesiredState.PAUSED):
         held_back = _failed(declared, observed, now, current)
         if held_back is not None:
             return held_back

@@ -26,6 +26,7 @@ from controller.containerd.errors import ContainerdError
 from controller.containerd.mounts import Mount
 from controller.oci import exits, resources, start_errors
 
+_NOT_STARTED = {127: Reason.COMMAND_NOT_FOUND, 126: Reason.COMMAND_NOT_EXECUTABLE}
 NO_OUTPUT = "/dev/null"
 """Where a terminal's output goes; without a terminal the shim takes an empty path for the same."""
 
@@ -128,7 +129,7 @@ class Processes:
 
     async def _explain(self, current: ObservedContainer, error: ContainerdError) -> None:
         """Take back the process that could not be started, and say why; raises in every case but one: it runs after all."""
-        if error.transient:
+        if error.transient or not error.operation.startswith("Tasks."):
             raise error
         fresh = await self._observed.refresh(current.id)
         if fresh is not None and fresh.task is not None and fresh.task.state is not TaskState.CREATED:
@@ -136,7 +137,11 @@ class Processes:
         if fresh is not None and fresh.task is not None:
             await self._containerd.tasks.delete(current.id)
             self._observed.change(current.id, task=None)
-        raise StartFailed(start_errors.explain(error.detail)) from error
+        explained = start_errors.explain(error.detail)
+        if isinstance(error, errors.NotFound) and explained.reason is Reason.START_ERROR:
+            # Not the program or the runtime, but what the process was to be made from, has gone meanwhile: look again.
+            raise error
+        raise StartFailed(explained) from error
 
     async def remember_stop(self, container_id: str, cause: StopCause) -> None:
         """Write down that, when and why the container is to stop."""
@@ -179,8 +184,11 @@ class Processes:
         await self._containerd.containers.update_labels(current.id, {identity.RESOURCES: digest})
         self._observed.change(current.id, resources=digest)
 
-    async def record_exit(self, current: ObservedContainer, *, vanished: bool) -> None:
-        """Write down how the process ended. What it held is freed by `free`."""
+    async def record_exit(self, current: ObservedContainer, *, vanished: bool, init: bool) -> None:
+        """Write down how the process ended. What it held is freed by `free`.
+
+        With `init`, the runtime starts the init, and that it could not start the command shows in its exit code alone.
+        """
         task = current.task
         status = exits.UNKNOWN_EXIT if vanished or task is None else task.exit_code
         path = f"{self._node.facts.cgroup_parent}/{self._settings.containerd_namespace}/{current.id}"
@@ -191,7 +199,7 @@ class Processes:
             signal=ended.signal,
             finished_at=(task.exited_at if task is not None else None) or datetime.now(UTC),
             oom_killed=ended.reason is Reason.OOM_KILLED,
-            reason=ended.reason,
+            reason=_NOT_STARTED.get(ended.code, ended.reason) if init else ended.reason,
             message="the process is gone, and nobody saw how it ended" if vanished else ended.message,
         )
         await self._containerd.containers.update_labels(current.id, identity.exit_label(record))

@@ -3,14 +3,14 @@
 Runs in the single flight of one key. Errors are given to `failures`, which knows what follows from them, or to the queue.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from controller import log, metrics
 from controller.agent.act import Actor
 from controller.agent.actions import AddFinalizer, Announcement, CreateContainer, EnsureImage, StartContainer
-from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.declared import Declared, DeclaredStore, belongs
 from controller.agent.failures import FailureBook
 from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper
@@ -18,14 +18,19 @@ from controller.agent.observation import Observation
 from controller.agent.observed import ObservedStore
 from controller.agent.plan import Plan, plan
 from controller.agent.publish import Publisher
-from controller.api.container import NODE_LABEL
 from controller.containerd.errors import ContainerdError
 from controller.kube import errors as kube_errors
 from controller.kube.containers import Containers
 
+ELSEWHERE_SECONDS = 60.0
+"""After this time it is asked again whether a container's object is still another node's."""
 MAX_STEPS = 16
 """More plans than any path to a settled object needs; beyond it something does not converge, and the queue backs off."""
 _log = log.get(__name__)
+
+
+class _BoundElsewhereError(Exception):
+    """A container of this node's containerd belongs to an object that is another node's now."""
 
 
 class NotConverging(Exception):
@@ -47,6 +52,7 @@ class Reconciler:
         publisher: Publisher,
         announce: Any,
         node: str,
+        containerd_lost_at: Callable[[], datetime | None],
     ) -> None:
         self._api = api
         self._declared = declared
@@ -57,6 +63,7 @@ class Reconciler:
         self._publisher = publisher
         self._announce = announce
         self._node = node
+        self._containerd_lost_at = containerd_lost_at
 
     async def reconcile(self, key: Key) -> float | None:
         """Look at one object until it is settled or has to wait; returns the seconds until the next look, if any.
@@ -65,17 +72,26 @@ class Reconciler:
             Exception: anything that is worth another try with back-off.
         """
         with metrics.reconcile():
-            for _ in range(MAX_STEPS):
-                decided, declared = await self._step(key)
-                if not decided.actions:
-                    return await self._conclude(decided, declared)
-            raise NotConverging(f"{key[0]}/{key[1]}: still to do: {decided.actions}")
+            try:
+                return await self._until_settled(key)
+            except _BoundElsewhereError:
+                _log.warning("a container is left alone: its object is another node's", namespace=key[0], name=key[1])
+                return ELSEWHERE_SECONDS
+
+    async def _until_settled(self, key: Key) -> float | None:
+        for _ in range(MAX_STEPS):
+            decided, declared = await self._step(key)
+            if not decided.actions:
+                return await self._conclude(decided, declared)
+        raise NotConverging(f"{key[0]}/{key[1]}: still to do: {decided.actions}")
 
     async def _step(self, key: Key) -> tuple[Plan, Declared | None]:
         """One round: observe, plan, act."""
-        await self._observed.settle(key)
+        lost_at = self._containerd_lost_at()
+        if lost_at is None:
+            await self._observed.settle(key)
         declared = await self._object(key)
-        observation = Observation(self._observed.of(key), self._images.of(key), self._failures.of(key))
+        observation = Observation(self._observed.of(key), self._images.of(key), self._failures.of(key), lost_at)
         decided = plan(declared, observation, datetime.now(UTC))
         if decided.forget_failure:
             self._failures.forget(key)
@@ -117,7 +133,7 @@ class Reconciler:
     async def _object(self, key: Key) -> Declared | None:
         """The object as the watch brought it. One that the watch does not know, and that has containers, is asked for.
 
-        None only if the API server says that there is none, or that it is no longer this node's.
+        None only if the API server says that the object which the containers belong to is gone.
         """
         known = self._declared.get(key)
         if known is not None or not self._observed.of(key):
@@ -130,16 +146,13 @@ class Reconciler:
         except kube_errors.NotFound:
             self._forget(key)
             return None
-        if not self._ours(body):
+        if not belongs(body, self._node):
             self._forget(key)
+            if any(container.uid == body["metadata"]["uid"] for container in self._observed.of(key)):
+                raise _BoundElsewhereError
             return None
         self._declared.put(body)
         return self._declared.get(key)
-
-    def _ours(self, body: Mapping[str, Any]) -> bool:
-        """Whether the object belongs to this node; one that lost only its label still does."""
-        label = (body["metadata"].get("labels") or {}).get(NODE_LABEL)
-        return label == self._node or (label is None and (body.get("spec") or {}).get("nodeName") == self._node)
 
     def _forget(self, key: Key) -> None:
         self._declared.drop(key)

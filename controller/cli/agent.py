@@ -5,7 +5,9 @@ Every option is an environment variable too; those names are what a DaemonSet se
 
 import asyncio
 import platform
+import re
 import signal
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +16,8 @@ from controller import log, metrics
 from controller.agent.agent import Agent
 from controller.agent.settings import Settings
 from controller.cli.version import VERSION
+
+_option = partial(click.option, show_envvar=True)
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
@@ -30,35 +34,44 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     return pairs
 
 
+def _node_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", value) is None:
+        raise click.BadParameter(f"{value!r} is not a node's name: lower case letters, digits, '-' and '.', at most 63")
+    return value
+
+
 @click.command()
-@click.option(
-    "--node-name", envvar="NODE_NAME", default=platform.node, show_default="host name", help="Name of this node."
+@_option(
+    "--node-name",
+    callback=_node_name,
+    envvar="NODE_NAME",
+    default=platform.node,
+    show_default="host name",
+    help="Name of this node.",
 )
-@click.option(
+@_option(
     "--containerd-address",
     envvar="CONTAINERD_ADDRESS",
     default="/run/containerd/containerd.sock",
     show_default=True,
     help="Socket of this node's containerd.",
 )
-@click.option(
+@_option(
     "--containerd-namespace",
     envvar="CONTAINERD_NAMESPACE",
     default="tallyman",
     show_default=True,
     help="containerd namespace that the agent works in; it belongs to the agent alone.",
 )
-@click.option(
-    "--snapshotter", envvar="CONTAINERD_SNAPSHOTTER", default="overlayfs", show_default=True, help="Snapshotter."
-)
-@click.option(
+@_option("--snapshotter", envvar="CONTAINERD_SNAPSHOTTER", default="overlayfs", show_default=True, help="Snapshotter.")
+@_option(
     "--standalone/--no-standalone",
     envvar="TALLYMAN_STANDALONE",
     default=False,
     show_default=True,
     help="Also bind containers without a node to this one. For one node without a manager.",
 )
-@click.option(
+@_option(
     "--registry-config-dir",
     envvar="TALLYMAN_REGISTRY_CONFIG_DIR",
     type=click.Path(path_type=Path),
@@ -66,7 +79,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Directory with containerd's hosts.toml files.",
 )
-@click.option(
+@_option(
     "--seccomp-dir",
     envvar="TALLYMAN_SECCOMP_DIR",
     type=click.Path(path_type=Path),
@@ -74,7 +87,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Directory of seccomp profiles of type Localhost.",
 )
-@click.option(
+@_option(
     "--host-root",
     envvar="TALLYMAN_HOST_ROOT",
     type=click.Path(path_type=Path),
@@ -82,7 +95,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Where the node's root filesystem is mounted.",
 )
-@click.option(
+@_option(
     "--run-dir",
     envvar="TALLYMAN_RUN_DIR",
     type=click.Path(path_type=Path),
@@ -90,13 +103,13 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Directory of the agent's own for what need not survive a reboot.",
 )
-@click.option(
+@_option(
     "--init-path",
     envvar="TALLYMAN_INIT_PATH",
     type=click.Path(path_type=Path),
     help="A static init on the node (tini).",
 )
-@click.option(
+@_option(
     "--runtime",
     "runtimes",
     envvar="TALLYMAN_RUNTIMES",
@@ -106,7 +119,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     callback=_runtimes,
     help="An OCI runtime, as NAME or NAME=BINARY; may be repeated. The first is the default.",
 )
-@click.option(
+@_option(
     "--metrics-address",
     envvar="TALLYMAN_METRICS_ADDRESS",
     default="127.0.0.1:9464",
@@ -114,7 +127,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     callback=_address,
     help="HOST:PORT of /metrics, /healthz and /readyz.",
 )
-@click.option(
+@_option(
     "--workers",
     envvar="TALLYMAN_WORKERS",
     type=click.IntRange(1, 256),
@@ -122,7 +135,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Looks at once.",
 )
-@click.option(
+@_option(
     "--list-seconds",
     envvar="TALLYMAN_LIST_SECONDS",
     type=click.FloatRange(1, 3600),
@@ -130,7 +143,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Seconds between comparisons with a list.",
 )
-@click.option(
+@_option(
     "--stale-seconds",
     envvar="TALLYMAN_STALE_SECONDS",
     type=click.FloatRange(2, 86400),
@@ -138,7 +151,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Age of the last good list from which on the agent is unwell.",
 )
-@click.option(
+@_option(
     "--log-level",
     envvar="TALLYMAN_LOG_LEVEL",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -146,7 +159,7 @@ def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tupl
     show_default=True,
     help="Least level that is logged.",
 )
-@click.option(
+@_option(
     "--log-format",
     envvar="TALLYMAN_LOG_FORMAT",
     type=click.Choice(["json", "text"]),
@@ -195,7 +208,10 @@ def agent(  # noqa: PLR0917 - click passes by name
         list_seconds=list_seconds,
         stale_seconds=stale_seconds,
     )
-    asyncio.run(_run(settings))
+    try:
+        asyncio.run(_run(settings))
+    except OSError as error:
+        raise click.ClickException(f"{metrics_address[0]}:{metrics_address[1]}: {error.strerror or error}") from error
 
 
 async def _run(settings: Settings) -> None:

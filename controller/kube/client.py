@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import aiohttp
 import kopf
+import yaml
 
 from controller.kube import errors
 
@@ -33,7 +34,10 @@ def login() -> kopf.ConnectionInfo:
         Forbidden: there are neither.
     """
     settings = kopf.OperatorSettings()
-    info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    try:
+        info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, kopf.LoginError) as error:
+        raise errors.Forbidden(f"the kubeconfig can't be used: {error}; check KUBECONFIG") from error
     if info is None:
         raise errors.Forbidden("no credentials for the API server: set KUBECONFIG or run with a service account")
     return info
