@@ -60,10 +60,12 @@ class FailureBook:
         match error:
             case StartFailed(failure=failed):
                 retry = now + NODE_BACKOFF if failed.reason in NODES_FAULT else None
-                return Failure(declared.spec_hash, failed.reason, failed.message, now, failed.exit_code, retry)
+                return Failure(
+                    declared.uid, declared.spec_hash, failed.reason, failed.message, now, failed.exit_code, retry
+                )
             case OCIError(reason=reason):
                 retry = now + NODE_BACKOFF if reason in NODES_FAULT else None
-                return Failure(declared.spec_hash, reason, str(error), now, None, retry)
+                return Failure(declared.uid, declared.spec_hash, reason, str(error), now, None, retry)
             case ContainerdError(transient=False):
                 return self._retried(declared, Reason.CREATE_ERROR, error, now)
             case TearDownError() | RootfsError():
@@ -74,4 +76,4 @@ class FailureBook:
     def _retried(self, declared: Declared, reason: Reason, error: Exception, now: datetime) -> Failure:
         count = self._counts[declared.key] = self._counts.get(declared.key, 0) + 1
         backoff = min(FIRST_BACKOFF * 2 ** min(count - 1, 16), LAST_BACKOFF)
-        return Failure(declared.spec_hash, reason, str(error), now, None, now + backoff)
+        return Failure(declared.uid, declared.spec_hash, reason, str(error), now, None, now + backoff)

@@ -85,6 +85,7 @@ class ObservedImage:
 class Failure:
     """The last attempt to make or start a container, which failed."""
 
+    uid: str
     spec_hash: str
     reason: Reason
     message: str

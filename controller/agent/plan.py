@@ -214,7 +214,7 @@ def _failed(
     Only what is not tried again is Exited: what is, must not be taken for an end by an agent that knows the status only.
     """
     failure = observed.failure
-    if failure is None or failure.spec_hash != declared.spec_hash:
+    if failure is None or (failure.uid, failure.spec_hash) != (declared.uid, declared.spec_hash):
         return None
     if failure.retry_at is not None and now >= failure.retry_at:
         return None
@@ -333,7 +333,8 @@ def _without_process(
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and the process was not started yet")
         return Plan(facts=Facts(ContainerState.CREATED, why, container=current), forget_failure=True)
     failure = observed.failure
-    if failure is not None and failure.spec_hash == current.spec_hash and current.restarts == 0:
+    known = failure is not None and (failure.uid, failure.spec_hash) == (current.uid, current.spec_hash)
+    if failure is not None and known and current.restarts == 0:
         return Plan((RemoveContainer(current.id),), _working(current, Verdict(failure.reason, failure.message)))
     held_back = _failed(declared, observed, now, current) or _ended_before(declared, current)
     if held_back is not None:

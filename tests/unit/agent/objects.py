@@ -124,4 +124,4 @@ def failure(
     exit_code: int | None = 127,
     retry_at: datetime | None = None,
 ) -> Failure:
-    return Failure(of.spec_hash, reason, "it failed", ago(1), exit_code, retry_at)
+    return Failure(of.uid, of.spec_hash, reason, "it failed", ago(1), exit_code, retry_at)
