@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from controller import log, metrics
-from controller.agent.declared import DeclaredStore
+from controller.agent.declared import DeclaredStore, belongs
 from controller.agent.health import Freshness
 from controller.agent.identity import Key
 from controller.agent.observed import ObservedStore
@@ -42,6 +42,8 @@ class Comparison:
         self._node = node
         self._freshness = freshness
         self._late: dict[Key, Version | None] = {}
+        self._others: dict[Key, Version] = {}
+        """Objects that carry our label and are another node's, as they were read: the watch's store does not take them."""
 
     async def run(self, seconds: float) -> None:
         """Compare every `seconds` until cancelled. A list that fails is logged; its age tells the probes."""
@@ -75,15 +77,16 @@ class Comparison:
     async def _with_api(self) -> None:
         try:
             listed = await self._api.versions(self._node)
-            overdue = self._overdue(listed)
-            for key in [*overdue, *self._unlabelled(listed)]:
+            self._others = {key: version for key, version in self._others.items() if listed.get(key) == version}
+            missed = [key for key in self._overdue(listed) if await self._read(key)]
+            for key in self._unlabelled(listed):
                 await self._read(key)
         except KubeError as error:
             _log.warning("the API server could not be listed", error=str(error))
             return
-        if overdue:
-            metrics.watch_missed(len(overdue))
-            _log.error("the watch has missed changes; they were read instead", count=len(overdue))
+        if missed:
+            metrics.watch_missed(len(missed))
+            _log.error("the watch has missed changes; they were read instead", count=len(missed))
             return
         self._freshness.note("watch")
         metrics.listed("watch", time.time())
@@ -98,7 +101,9 @@ class Comparison:
     def _late_with(self, listed: dict[Key, Version]) -> dict[Key, Version | None]:
         """The keys of which the watch has not brought what is listed; None stands for one that is gone."""
         late: dict[Key, Version | None] = {
-            key: version for key, version in listed.items() if not self._has(key, version)
+            key: version
+            for key, version in listed.items()
+            if not self._has(key, version) and self._others.get(key) != version
         }
         gone = (one for one in self._declared if one.key not in listed and one.node_label == self._node)
         late.update({declared.key: None for declared in gone})
@@ -114,17 +119,21 @@ class Comparison:
             return False
         return known.resource_version == version[1] or _later(known.resource_version, version[1])
 
-    async def _read(self, key: Key) -> None:
-        """Read one object; what was deleted, or given to another node, is dropped."""
+    async def _read(self, key: Key) -> bool:
+        """Read one object; what was deleted, or given to another node, is dropped. Says whether it is, or was, ours."""
         try:
             body = await self._api.get(*key)
         except NotFound:
             self._declared.drop(key)
             self._wake(key)
-            return
+            return True
         known = self._declared.get(key)
         if self._declared.put(body) is not None or known != self._declared.get(key):
             self._wake(key)
+        if belongs(body, self._node):
+            return True
+        self._others[key] = (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
+        return known is not None
 
 
 def _later(one: str, other: str) -> bool:
