@@ -71,7 +71,7 @@ class Plan:
 def plan(declared: Declared | None, observed: Observation, now: datetime) -> Plan:
     """Decide for one object. `declared` is None only when the API server has confirmed that the object is gone."""
     if observed.unavailable_since is not None:
-        return _unavailable(observed, observed.unavailable_since, now)
+        return _unavailable(declared, observed, observed.unavailable_since, now)
     if declared is None:
         return _remove_all(observed.containers, now, None)
     return _withdrawn(declared, _plan(declared, observed, now))
@@ -83,7 +83,7 @@ def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
         return _remove_all(strangers, now, _waiting_for_predecessor(strangers, now))
     if declared.deleting:
         return _delete(declared, observed, now)
-    current, surplus = _current(declared, observed)
+    current, surplus = _current(declared, observed.containers)
     if surplus:
         return _remove_all(
             surplus, now, _working(current, Verdict(Reason.REMOVING, "a surplus container is being removed"))
@@ -107,11 +107,11 @@ def _decide(
 
 
 def _current(
-    declared: Declared, observed: Observation
+    declared: Declared, containers: tuple[ObservedContainer, ...]
 ) -> tuple[ObservedContainer | None, tuple[ObservedContainer, ...]]:
     """The container that counts, and those that should not be there: the one made from this spec wins, then the youngest."""
     ordered = sorted(
-        observed.containers,
+        containers,
         key=lambda c: (c.spec_hash == declared.spec_hash, c.created_at is not None, c.created_at, c.id),
     )
     return (ordered[-1], tuple(ordered[:-1])) if ordered else (None, ())
@@ -127,8 +127,16 @@ def _withdrawn(declared: Declared, decided: Plan) -> Plan:
     return replace(decided, facts=facts, say_first=True)
 
 
-def _unavailable(observed: Observation, since: datetime, now: datetime) -> Plan:
-    """Nothing is decided on what was seen before containerd went away; after a while, that is said."""
+def _unavailable(declared: Declared | None, observed: Observation, since: datetime, now: datetime) -> Plan:
+    """Nothing is decided on what was seen before containerd went away; after a while, that is said.
+
+    Not where only the status knows of an end: that needs no containerd, and would be overwritten.
+    """
+    own = tuple(c for c in observed.containers if declared is not None and c.uid == declared.uid)
+    current = _current(declared, own)[0] if declared is not None else None
+    unrecorded = current is None or (current.task is None and current.exit is None)
+    if declared is None or (unrecorded and _ended_before(declared, current) is not None):
+        return Plan()
     told = since + UNAVAILABLE_PATIENCE
     if now < told:
         return Plan(look_again=told)
@@ -136,10 +144,15 @@ def _unavailable(observed: Observation, since: datetime, now: datetime) -> Plan:
         Reason.CONTAINERD_UNAVAILABLE,
         f"the node's containerd does not answer since {since:%Y-%m-%d %H:%M:%S} UTC; what is shown was seen before that",
     )
-    current = observed.containers[0] if observed.containers else None
+    refused = _refusal(declared) if declared.spec is None else None
     state = ContainerState.UNKNOWN if current is not None else ContainerState.PENDING
     ended = current.exit if current is not None else None
-    return Plan(facts=Facts(state, why, progressing=why, container=current, exit=ended))
+    return Plan(facts=Facts(state, why, progressing=why, refused=refused, container=current, exit=ended))
+
+
+def _refusal(declared: Declared) -> Verdict:
+    """Why an invalid spec is not acted on."""
+    return Verdict(declared.error_reason, Validated(None, declared.errors).message)
 
 
 # --- objects that are going, gone or unusable ---------------------------------------------------------------------------
@@ -175,7 +188,7 @@ def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
 
 def _invalid(declared: Declared, current: ObservedContainer | None) -> Plan:
     """A spec that breaks a rule: nothing is started or changed; what runs already goes on."""
-    why = Verdict(declared.error_reason, Validated(None, declared.errors).message)
+    why = _refusal(declared)
     facts = Facts(
         engine_state(current), why, stalled=why, refused=why, container=current, exit=current.exit if current else None
     )
