@@ -90,6 +90,7 @@ class Case:
     containers: tuple[ObservedContainer, ...] = ()
     image: ObservedImage | None = None
     failure: Failure | None = None
+    lost_at: datetime | None = None
     actions: tuple[Action, ...] = ()
     said: Said | None = None
     look_again: datetime | None = None
@@ -98,7 +99,7 @@ class Case:
 
     @property
     def observation(self) -> Observation:
-        return Observation(self.containers, self.image, self.failure)
+        return Observation(self.containers, self.image, self.failure, self.lost_at)
 
 
 def saying(decided: Plan) -> Said | None:
@@ -1054,6 +1055,7 @@ UNFIT = failure(reason=Reason.RUNTIME_MISSING, exit_code=128, retry_at=ahead(30)
         look_again=ahead(30),
     ),
     Case("and then tried again", BASE, image=present(), failure=replace(UNFIT, retry_at=NOW), actions=MAKE),
+    Case("that of an earlier object of the name is none of this one's", SUCCESSOR, image=present(), failure=failure(), actions=(CreateContainer(), StartContainer(container_id(OTHER_UID, BASE.spec_hash)))),
     Case(
         "what the status said of one that may pass does not keep it from being tried again",
         declared(status={"state": "Pending", "exitCode": 128, "finishedAt": "2026-11-22T09:00:00Z", "specHash": BASE.spec_hash}),
@@ -1140,6 +1142,36 @@ UNFIT = failure(reason=Reason.RUNTIME_MISSING, exit_code=128, retry_at=ahead(30)
 )  # fmt: skip
 @pytest.mark.feature("L4")
 def test_a_failed_start_has_its_consequence(case: Case) -> None:
+    check(case)
+
+
+AWAY = Said(ContainerState.UNKNOWN, Reason.CONTAINERD_UNAVAILABLE, progressing=True)
+AWAY_WITHOUT = replace(AWAY, state=ContainerState.PENDING, with_container=False)
+
+
+@table(
+    Case("for a while nothing is said of it", BASE, (container(),), lost_at=ago(5), look_again=ahead(15)),
+    Case("then it is said of what was seen last", BASE, (container(),), lost_at=ago(20), said=AWAY),
+    Case("and of what was never made", BASE, lost_at=ago(20), said=AWAY_WITHOUT),
+    Case("nothing is torn down", DELETED, (container(task=None),), lost_at=ago(20), said=AWAY),
+    Case("not even what nobody wants", None, (container(task=None),), lost_at=ago(20)),
+    Case("a predecessor's container is not the object's", SUCCESSOR, (container(),), lost_at=ago(20), said=AWAY_WITHOUT),
+    Case(
+        "the end that is written down is kept",
+        BASE,
+        (container(task=None, exit=ending(3, Reason.ERROR)),),
+        lost_at=ago(20),
+        said=replace(AWAY, exit_code=3),
+    ),
+    Case("an end that only the status knows is left in it", declared(status=EXITED_0), lost_at=ago(20)),
+    Case(
+        "what is invalid stays so",
+        INVALID,
+        lost_at=ago(20),
+        said=replace(AWAY_WITHOUT, refused=True),
+    ),
+)  # fmt: skip
+def test_without_containerd_nothing_is_done(case: Case) -> None:
     check(case)
 
 

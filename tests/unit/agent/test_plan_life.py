@@ -84,6 +84,10 @@ def sets(text: str, name: str, value: Any) -> Occurrence:
     return Occurrence(text, lambda world: setattr(world, name, value))
 
 
+def containerd_goes(world: World) -> None:
+    world.lost_at = world.now
+
+
 def replaced(world: World) -> None:
     """Deleted with its finalizers torn off, and made anew at once."""
     world.tear_off_finalizers()
@@ -129,6 +133,8 @@ OCCURRENCES = [
     sets("the next removal is cut short", "stuck_removals", 1),
     Occurrence("a thief takes the process", World.task_is_removed),
     Occurrence("a thief takes the record", World.records_are_removed),
+    Occurrence("containerd goes away", containerd_goes),
+    sets("containerd is back", "lost_at", None),
 ]
 ANY = st.sampled_from([one for one in OCCURRENCES for _ in range(one.weight)])
 
@@ -220,6 +226,7 @@ DELETE = Occurrence("the user deletes the object", World.delete)
 LOST = sets("the next write of the status is lost", "lost_writes", 1)
 STUBBORN = sets("later processes ignore the stop signal", "polite", False)
 INEFFECTIVE = sets("the next kill has no effect", "kills_ignored", 1)
+AWAY, BACK = Occurrence("containerd goes away", containerd_goes), sets("containerd is back", "lost_at", None)
 STOPS, STARTS, PAUSES = asks_for("Stopped", 1), asks_for("Running", 1), asks_for("Paused", 1)
 AT_ONCE = applies(desiredState="Stopped", terminationGracePeriodSeconds=0)
 OTHER = applies(args=["b"])
@@ -256,6 +263,10 @@ HISTORIES: dict[str, list[Occurrence]] = {
     "a change, an end and the way back": [ends(3), OTHER, LOOK, applies(), RUN],
     "a deletion in the middle of everything": [STUBBORN, OTHER, LOOK, PULLED, dies_after(1), DELETE, dies_after(2), RUN],
     "a successor in the middle of a stop": [STUBBORN, OTHER, RUN, STOPS, LOOK, Occurrence("replaced", replaced), RUN],
+    "a stop and a start while containerd is away": [AWAY, STOPS, RUN, STARTS, RUN, BACK, RUN],
+    "a successor while containerd is away": [AWAY, RUN, Occurrence("replaced", replaced), RUN, BACK, RUN],
+    "an end while containerd is away": [AWAY, RUN, ends(3), RUN, BACK, RUN],
+    "an end that only the status knows outlives an outage": [ends(3), RUN, RECORD_THIEF, RUN, AWAY, RUN, RESTART, BACK, RUN],
     "a start whose answer was lost is adopted": [fails("answer lost"), OTHER, LOOK, PULLED, LOOK, RESTART, RUN],
 }  # fmt: skip
 
@@ -280,7 +291,18 @@ def after(*occurrences: Occurrence) -> World:
 
 @pytest.mark.feature("L4")
 @pytest.mark.parametrize("way", [[fails("not found"), OTHER, RUN], [STOPS, RUN, fails("not found"), STARTS, RUN]])
-@pytest.mark.parametrize("then", [[RUN], [RESTART, RUN], [LOST, RESTART, RUN, RUN]])
+@pytest.mark.parametrize(
+    "then",
+    [
+        [RUN],
+        [RESTART, RUN],
+        [LOST, RESTART, RUN, RUN],
+        [AWAY, RUN, BACK, RUN],
+        [AWAY, RUN, RESTART, RUN, BACK, RUN],
+        [RESTART, AWAY, RUN, BACK, RESTART, RUN],
+    ],
+    ids=["looked at again", "by the next agent", "after a lost write", "by an outage", "by both", "by a long outage"],
+)
 def test_a_start_that_failed_for_good_is_not_repeated(way: list[Occurrence], then: list[Occurrence]) -> None:
     world = after(*way, *then)
     status = read_status((world.object or {})["status"])

@@ -125,6 +125,8 @@ class World:
     lost_patches: int = 0
     kills_ignored: int = 0
     stuck_removals: int = 0
+    lost_at: datetime | None = None
+    """Since when containerd is away."""
     die_after: int | None = None
     """How many more lines the agent lives."""
     writes: int = 0
@@ -236,7 +238,7 @@ class World:
 
     def observation(self) -> Observation:
         containers = [self._observed(container_id) for container_id in sorted(self.records)]
-        return Observation(tuple(containers), self.agent.image, self.agent.failures.of(KEY))
+        return Observation(tuple(containers), self.agent.image, self.agent.failures.of(KEY), self.lost_at)
 
     def _observed(self, container_id: str) -> ObservedContainer:
         record = self.records[container_id]
@@ -275,6 +277,7 @@ class World:
         history = []
         for _ in range(MOST_STEPS):
             decided = self.decide()
+            assert self.lost_at is None or not decided.actions, "something is done without containerd"
             if decided.forget_failure:
                 self.agent.failures.forget(KEY)
             if decided.say_first and decided.facts is not None:
@@ -572,7 +575,7 @@ class World:
 
     def settle(self) -> None:
         """Let the agent run with everything working."""
-        self.die_after = None
+        self.die_after = self.lost_at = None
         self.start_faults.clear()
         self.lost_writes = self.lost_patches = self.kills_ignored = self.stuck_removals = 0
         self.run()
