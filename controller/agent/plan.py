@@ -4,9 +4,10 @@ Pure: no input or output, no clock, no sleep, nothing remembered. Deleted, inval
 elsewhere. Each rule is one small function; the order of the rules is the order in `plan`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from controller.agent import endings, stopping
 from controller.agent.actions import (
     Action,
     AddFinalizer,
@@ -14,58 +15,31 @@ from controller.agent.actions import (
     CreateContainer,
     EnsureImage,
     FreeProcess,
-    KillContainer,
     PauseContainer,
     RecordExit,
     RememberStop,
     RemoveContainer,
     RemoveFinalizer,
     ResumeContainer,
-    SignalStop,
     StartContainer,
     UpdateResources,
 )
+from controller.agent.decision import PATIENCE, working
+from controller.agent.decision import Plan as Plan
+from controller.agent.decision import engine_state as engine_state
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
-from controller.agent.identity import ExitRecord, StopCause, container_id
+from controller.agent.identity import StopCause, container_id
 from controller.agent.observation import ImagePhase, Observation, ObservedContainer, TaskState
-from controller.api.conditions import ConditionStatus, ConditionType
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
-from controller.api.signals import parse_signal
 from controller.api.validation import Validated
 from controller.oci.fingerprint import changed_fields
 
-PATIENCE = timedelta(seconds=1)
-"""How long something passing must last before it is worth a write of the status."""
 PROGRESS_INTERVAL = timedelta(seconds=2)
-KILL_AGAIN = timedelta(seconds=5)
 UNAVAILABLE_PATIENCE = timedelta(seconds=20)
 """How long containerd may be away, for a restart of it say, before every status tells of it."""
 UNKNOWN_AGAIN = timedelta(seconds=5)
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a process is asked to end, and for how long."""
-
-    signal: int
-    grace_seconds: int
-
-
-AT_ONCE = Manner(signal=9, grace_seconds=0)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do, in order; what to say once nothing is left to do; and when to look again without being woken."""
-
-    actions: tuple[Action, ...] = ()
-    facts: Facts | None = None
-    look_again: datetime | None = None
-    forget_failure: bool = False
-    say_first: bool = False
-    """Whether the facts are true already, and worth saying before the actions are done."""
 
 
 def plan(declared: Declared | None, observed: Observation, now: datetime) -> Plan:
@@ -73,21 +47,20 @@ def plan(declared: Declared | None, observed: Observation, now: datetime) -> Pla
     if observed.unavailable_since is not None:
         return _unavailable(declared, observed, observed.unavailable_since, now)
     if declared is None:
-        return _remove_all(observed.containers, now, None)
+        return stopping.remove_all(observed.containers, None, now)
     return _withdrawn(declared, _plan(declared, observed, now))
 
 
 def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
     strangers = tuple(c for c in observed.containers if c.uid != declared.uid)
     if strangers:
-        return _remove_all(strangers, now, _waiting_for_predecessor(strangers, now))
+        return _waiting_for_predecessor(strangers, now)
     if declared.deleting:
         return _delete(declared, observed, now)
     current, surplus = _current(declared, observed.containers)
     if surplus:
-        return _remove_all(
-            surplus, now, _working(current, Verdict(Reason.REMOVING, "a surplus container is being removed"))
-        )
+        why = Verdict(Reason.REMOVING, "a surplus container is being removed")
+        return replace(stopping.remove_all(surplus, None, now), facts=working(current, why))
     if declared.spec is None:
         return _invalid(declared, current)
     decided = _decide(declared, declared.spec, current, observed, now)
@@ -135,7 +108,7 @@ def _unavailable(declared: Declared | None, observed: Observation, since: dateti
     own = tuple(c for c in observed.containers if declared is not None and c.uid == declared.uid)
     current = _current(declared, own)[0] if declared is not None else None
     unrecorded = current is None or (current.task is None and current.exit is None)
-    if declared is None or (unrecorded and _ended_before(declared, current) is not None):
+    if declared is None or (unrecorded and endings.in_status(declared, current) is not None):
         return Plan()
     told = since + UNAVAILABLE_PATIENCE
     if now < told:
@@ -158,17 +131,10 @@ def _refusal(declared: Declared) -> Verdict:
 # --- objects that are going, gone or unusable ---------------------------------------------------------------------------
 
 
-def _remove_all(containers: tuple[ObservedContainer, ...], now: datetime, facts: Facts | None) -> Plan:
-    """Stop and remove containers that no object of this node stands behind."""
-    steps = [_tear_down(c, StopCause.REMOVE, _manner(c), now) for c in containers]
-    actions = tuple(action for step in steps for action in step.actions)
-    return Plan(actions, facts, min((s.look_again for s in steps if s.look_again), default=None))
-
-
-def _waiting_for_predecessor(strangers: tuple[ObservedContainer, ...], now: datetime) -> Facts:
+def _waiting_for_predecessor(strangers: tuple[ObservedContainer, ...], now: datetime) -> Plan:
     why = Verdict(Reason.PROGRESSING, "the container of an earlier object of this name is being removed")
-    since = min((c.stop.at for c in strangers if c.stop is not None), default=now)
-    return replace(_working(None, why), publish_after=since + PATIENCE)
+    facts = replace(working(None, why), publish_after=stopping.since(strangers, now) + PATIENCE)
+    return replace(stopping.remove_all(strangers, None, now), facts=facts)
 
 
 def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
@@ -179,11 +145,10 @@ def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
         outdated = declared.status.container_id is not None
         last = (RemoveFinalizer(),) if declared.ours else ()
         return Plan(last, facts if outdated else None, say_first=outdated and declared.ours)
-    steps = [_tear_down(c, StopCause.REMOVE, _manner(c, declared.spec), now) for c in observed.containers]
-    since = min((c.stop.at for c in observed.containers if c.stop is not None), default=now)
-    actions = tuple(action for step in steps for action in step.actions)
-    look_again = min((s.look_again for s in steps if s.look_again), default=None)
-    return Plan(actions, replace(facts, publish_after=since + PATIENCE), look_again)
+    due = stopping.since(observed.containers, now) + PATIENCE
+    return replace(
+        stopping.remove_all(observed.containers, declared.spec, now), facts=replace(facts, publish_after=due)
+    )
 
 
 def _invalid(declared: Declared, current: ObservedContainer | None) -> Plan:
@@ -192,7 +157,7 @@ def _invalid(declared: Declared, current: ObservedContainer | None) -> Plan:
     facts = Facts(
         engine_state(current), why, stalled=why, refused=why, container=current, exit=current.exit if current else None
     )
-    return Plan(_exit_to_record(current), facts)
+    return Plan(endings.to_record(current), facts)
 
 
 # --- no container yet ---------------------------------------------------------------------------------------------------
@@ -202,7 +167,11 @@ def _without_container(declared: Declared, spec: ContainerSpec, observed: Observ
     if spec.desired_state is DesiredState.STOPPED:
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and nothing was made yet")
         return Plan(facts=Facts(ContainerState.PENDING, why), forget_failure=True)
-    held_back = _failed(declared, observed, now) or _ended_before(declared) or _image(declared, observed, now, None)
+    held_back = (
+        endings.of_attempt(declared, observed, now)
+        or endings.in_status(declared)
+        or _image(declared, observed, now, None)
+    )
     if held_back is not None:
         return held_back
     new = container_id(declared.uid, declared.spec_hash)
@@ -219,59 +188,6 @@ def _vanished_news(declared: Declared) -> Announcement | None:
     )
 
 
-def _failed(
-    declared: Declared, observed: Observation, now: datetime, current: ObservedContainer | None = None
-) -> Plan | None:
-    """The last attempt failed: wait for its next try, or for another spec.
-
-    Only what is not tried again is Exited: what is, must not be taken for an end by an agent that knows the status only.
-    """
-    failure = observed.failure
-    if failure is None or (failure.uid, failure.spec_hash) != (declared.uid, declared.spec_hash):
-        return None
-    if failure.retry_at is not None and now >= failure.retry_at:
-        return None
-    why = Verdict(failure.reason, failure.message)
-    ended = current.exit if current is not None else None
-    state = engine_state(current)
-    if failure.exit_code is not None:
-        ended = ExitRecord(failure.exit_code, None, failure.at, False, failure.reason, failure.message)
-        state = ContainerState.EXITED if failure.retry_at is None else state
-    facts = Facts(
-        state,
-        why,
-        progressing=None if failure.retry_at is None else why,
-        stalled=why if failure.retry_at is None else None,
-        refused=why if failure.reason is Reason.INVALID_SPEC else None,
-        container=current,
-        exit=ended,
-        image=observed.image,
-    )
-    return Plan(facts=facts, look_again=failure.retry_at)
-
-
-def _ended_before(declared: Declared, current: ObservedContainer | None = None) -> Plan | None:
-    """The status remembers an end that containerd does not, or not any longer: it stays one until the spec changes.
-
-    Of a container that is there this can only be a start that failed, for any other end is remembered by its labels.
-    """
-    status = declared.status
-    if current is not None and (status.container_id, status.restart_count or 0) != (current.id, current.restarts):
-        return None
-    if status.state is not ContainerState.EXITED or status.spec_hash != declared.spec_hash or status.stopped_by_user:
-        return None
-    if status.exit_code is None or status.finished_at is None:
-        return None
-    ready = next((c for c in status.conditions if c.type is ConditionType.READY), None)
-    reason = Reason(ready.reason) if ready is not None and ready.reason in set(Reason) else Reason.ERROR
-    message = ready.message if ready is not None else ""
-    why = Verdict(reason, message)
-    stuck = any(c.type is ConditionType.STALLED and c.status is ConditionStatus.TRUE for c in status.conditions)
-    ended = ExitRecord(status.exit_code, status.signal, status.finished_at, bool(status.oom_killed), reason, message)
-    facts = Facts(ContainerState.EXITED, why, stalled=why if stuck else None, container=current, exit=ended)
-    return Plan(facts=facts)
-
-
 def _image(declared: Declared, observed: Observation, now: datetime, current: ObservedContainer | None) -> Plan | None:
     """What the image still needs; None when it is there."""
     image = observed.image
@@ -282,12 +198,12 @@ def _image(declared: Declared, observed: Observation, now: datetime, current: Ob
     if image.phase is ImagePhase.PULLING:
         why = Verdict(Reason.PULLING, image.message)
         since = (image.started_at or now) + PATIENCE
-        facts = replace(_working(current, why), image=image, publish_after=since, transient=True)
+        facts = replace(working(current, why), image=image, publish_after=since, transient=True)
         return Plan(facts=facts, look_again=max(since, now + PROGRESS_INTERVAL) if now >= since else since)
     if image.retry_at is not None and now >= image.retry_at:
         return Plan((EnsureImage(),))
     why = Verdict(image.reason, image.message)
-    return Plan(facts=replace(_working(current, why), image=image), look_again=image.retry_at)
+    return Plan(facts=replace(working(current, why), image=image), look_again=image.retry_at)
 
 
 # --- a container made from another spec ---------------------------------------------------------------------------------
@@ -301,13 +217,13 @@ def _outdated(
         return _with_container(declared, spec, current, observed, now)
     image = _image(declared, observed, now, current)
     if image is not None:
-        return replace(image, actions=(*_exit_to_record(current), *image.actions))
+        return replace(image, actions=(*endings.to_record(current), *image.actions))
     changed = ", ".join(changed_fields(current.fingerprint, declared.fingerprint)) or "the spec"
     news = Announcement(Reason.RECREATING, f"changed: {changed}; the container is replaced")
-    step = _tear_down(current, StopCause.RECREATE, _manner(current, spec), now, news)
+    step = stopping.tear_down(current, StopCause.RECREATE, stopping.manner(current, spec), now, news)
     why = Verdict(Reason.RECREATING, f"changed: {changed}; the container made from the former spec is being stopped")
-    since = current.stop.at if current.stop else now
-    return replace(step, facts=replace(_working(current, why), image=observed.image, publish_after=since + PATIENCE))
+    due = stopping.since([current], now) + PATIENCE
+    return replace(step, facts=replace(working(current, why), image=observed.image, publish_after=due))
 
 
 # --- the container as it should be --------------------------------------------------------------------------------------
@@ -346,10 +262,9 @@ def _without_process(
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and the process was not started yet")
         return Plan(facts=Facts(ContainerState.CREATED, why, container=current), forget_failure=True)
     failure = observed.failure
-    known = failure is not None and (failure.uid, failure.spec_hash) == (current.uid, current.spec_hash)
-    if failure is not None and known and current.restarts == 0:
-        return Plan((RemoveContainer(current.id),), _working(current, Verdict(failure.reason, failure.message)))
-    held_back = _failed(declared, observed, now, current) or _ended_before(declared, current)
+    if failure is not None and endings.concerns(failure, declared) and current.restarts == 0:
+        return Plan((RemoveContainer(current.id),), working(current, Verdict(failure.reason, failure.message)))
+    held_back = endings.of_attempt(declared, observed, now, current) or endings.in_status(declared, current)
     if held_back is not None:
         return held_back
     return Plan((*_resources_first(declared, current), StartContainer(current.id)))
@@ -382,24 +297,24 @@ def _exited(
         if not stopped:
             return Plan((RememberStop(current.id),))
         return Plan(
-            facts=_ended_facts(current, ended, Verdict(Reason.STOPPED, _ended_text(ended))), forget_failure=True
+            facts=endings.facts(current, ended, Verdict(Reason.STOPPED, endings.text(ended))), forget_failure=True
         )
     if current.stop is not None and not (stopped and spec.desired_state is DesiredState.PAUSED):
-        held_back = _failed(declared, observed, now, current)
+        held_back = endings.of_attempt(declared, observed, now, current)
         if held_back is not None:
             return held_back
         return Plan((*_resources_first(declared, current), StartContainer(current.id, again=True)))
     if spec.desired_state is DesiredState.PAUSED:
-        why = Verdict(Reason.PAUSE_REFUSED, f"there is no process to pause: {_ended_text(ended)}")
-        return Plan(facts=replace(_ended_facts(current, ended, why), stalled=why))
-    return Plan(facts=_ended_facts(current, ended, Verdict(ended.reason, ended.message or _ended_text(ended))))
+        why = Verdict(Reason.PAUSE_REFUSED, f"there is no process to pause: {endings.text(ended)}")
+        return Plan(facts=replace(endings.facts(current, ended, why), stalled=why))
+    return Plan(facts=endings.facts(current, ended, Verdict(ended.reason, ended.message or endings.text(ended))))
 
 
 def _with_ended_process(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
     """First the end is remembered, then said, then what the process held is freed."""
-    if not _recorded(current):
+    if not endings.is_recorded(current):
         return Plan((RecordExit(current.id),))
     after = _without_process(declared, spec, replace(current, task=None), observed, now)
     return Plan((FreeProcess(current.id),), after.facts, say_first=True)
@@ -407,13 +322,13 @@ def _with_ended_process(
 
 def _with_created_process(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
-        return _stop(current, StopCause.USER, AT_ONCE, now)
+        return stopping.stop(current, StopCause.USER, stopping.AT_ONCE, now)
     return Plan((StartContainer(current.id),))
 
 
 def _with_running_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
-        return _stop(current, StopCause.USER, _manner(current, spec), now)
+        return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
     if current.resources != declared.resources:
         return Plan((UpdateResources(current.id),))
     if spec.desired_state is DesiredState.PAUSED:
@@ -423,95 +338,7 @@ def _with_running_process(declared: Declared, spec: ContainerSpec, current: Obse
 
 def _with_paused_process(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
-        return _stop(current, StopCause.USER, _manner(current, spec), now)
+        return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
     if spec.desired_state is DesiredState.RUNNING:
         return Plan((ResumeContainer(current.id),))
     return Plan(facts=Facts(ContainerState.PAUSED, Verdict(Reason.PAUSED), container=current))
-
-
-# --- steps shared by the rules ------------------------------------------------------------------------------------------
-
-
-def _manner(current: ObservedContainer, spec: ContainerSpec | None = None) -> Manner:
-    """As the spec says now; where there is none, or it does not say, as the container remembers it."""
-    if spec is None:
-        return Manner(current.stop_signal, current.grace_seconds)
-    signal = parse_signal(spec.stop_signal) if spec.stop_signal is not None else current.stop_signal
-    return Manner(signal, spec.termination_grace_period_seconds)
-
-
-def _tear_down(
-    current: ObservedContainer, cause: StopCause, manner: Manner, now: datetime, news: Announcement | None = None
-) -> Plan:
-    """Stop the process if there is one, then remove the container."""
-    if current.task is not None and current.task.state in (TaskState.RUNNING, TaskState.PAUSED, TaskState.UNKNOWN):
-        return _stop(current, cause, manner, now, news)
-    return Plan((RemoveContainer(current.id, news if current.stop is None else None),))
-
-
-def _stop(
-    current: ObservedContainer, cause: StopCause, manner: Manner, now: datetime, news: Announcement | None = None
-) -> Plan:
-    """The stop signal, the grace period, then SIGKILL, again and again until the process is gone."""
-    facts = _stopping_facts(current, now)
-    if current.killed_at is not None and now < current.killed_at + KILL_AGAIN:
-        return Plan(facts=facts, look_again=current.killed_at + KILL_AGAIN)
-    if current.stop is None:
-        if manner.grace_seconds == 0:
-            return Plan((KillContainer(current.id, cause, news),), facts)
-        return Plan((SignalStop(current.id, manner.signal, cause, news),), facts)
-    deadline = current.stop.at + timedelta(seconds=manner.grace_seconds)
-    if now < deadline:
-        thaw: tuple[Action, ...] = ()
-        if current.task is not None and current.task.state is TaskState.PAUSED:
-            thaw = (ResumeContainer(current.id),)
-        return Plan(thaw, facts, deadline)
-    return Plan((KillContainer(current.id),), facts)
-
-
-def _exit_to_record(current: ObservedContainer | None) -> tuple[Action, ...]:
-    """A process that has ended and still holds its place."""
-    if current is None or current.task is None or current.task.state is not TaskState.STOPPED:
-        return ()
-    return (FreeProcess(current.id),) if _recorded(current) else (RecordExit(current.id),)
-
-
-def _recorded(current: ObservedContainer) -> bool:
-    """Whether the end of this very process is remembered, not that of the one before."""
-    task, ended = current.task, current.exit
-    return task is not None and ended is not None and (task.exited_at is None or ended.finished_at == task.exited_at)
-
-
-def _working(current: ObservedContainer | None, why: Verdict) -> Facts:
-    ended = current.exit if current is not None else None
-    return Facts(engine_state(current), why, progressing=why, container=current, exit=ended)
-
-
-def _stopping_facts(current: ObservedContainer, now: datetime) -> Facts:
-    why = Verdict(Reason.STOPPING, "the stop signal was sent; SIGKILL follows after the grace period")
-    since = current.stop.at if current.stop else now
-    return Facts(engine_state(current), why, progressing=why, container=current, publish_after=since + PATIENCE)
-
-
-def _ended_facts(current: ObservedContainer, ended: ExitRecord, why: Verdict) -> Facts:
-    return Facts(ContainerState.EXITED, why, container=current, exit=ended)
-
-
-def _ended_text(ended: ExitRecord) -> str:
-    how = f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}"
-    return f"the process ended with {how}"
-
-
-def engine_state(current: ObservedContainer | None) -> ContainerState:
-    """The engine's word for what containerd has."""
-    if current is None:
-        return ContainerState.PENDING
-    if current.task is None:
-        return ContainerState.CREATED if current.exit is None else ContainerState.EXITED
-    return {
-        TaskState.CREATED: ContainerState.CREATED,
-        TaskState.RUNNING: ContainerState.RUNNING,
-        TaskState.PAUSED: ContainerState.PAUSED,
-        TaskState.STOPPED: ContainerState.EXITED,
-        TaskState.UNKNOWN: ContainerState.UNKNOWN,
-    }[current.task.state]

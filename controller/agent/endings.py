@@ -1,0 +1,95 @@
+"""Ends and failed starts, by whoever remembers them: the container's labels, this agent, or only the status. Pure."""
+
+from datetime import datetime
+
+from controller.agent.actions import Action, FreeProcess, RecordExit
+from controller.agent.decision import Plan, engine_state
+from controller.agent.declared import Declared
+from controller.agent.facts import Facts, Verdict
+from controller.agent.identity import ExitRecord
+from controller.agent.observation import Failure, Observation, ObservedContainer, TaskState
+from controller.api.conditions import ConditionStatus, ConditionType
+from controller.api.container import ContainerState
+from controller.api.reasons import Reason
+
+
+def of_attempt(
+    declared: Declared, observed: Observation, now: datetime, current: ObservedContainer | None = None
+) -> Plan | None:
+    """The last attempt failed: wait for its next try, or for another spec.
+
+    Only what is not tried again is Exited: what is, must not be taken for an end by an agent that knows the status only.
+    """
+    failure = observed.failure
+    if failure is None or not concerns(failure, declared):
+        return None
+    if failure.retry_at is not None and now >= failure.retry_at:
+        return None
+    why = Verdict(failure.reason, failure.message)
+    ended = current.exit if current is not None else None
+    state = engine_state(current)
+    if failure.exit_code is not None:
+        ended = ExitRecord(failure.exit_code, None, failure.at, False, failure.reason, failure.message)
+        state = ContainerState.EXITED if failure.retry_at is None else state
+    shown = Facts(
+        state,
+        why,
+        progressing=None if failure.retry_at is None else why,
+        stalled=why if failure.retry_at is None else None,
+        refused=why if failure.reason is Reason.INVALID_SPEC else None,
+        container=current,
+        exit=ended,
+        image=observed.image,
+    )
+    return Plan(facts=shown, look_again=failure.retry_at)
+
+
+def concerns(failure: Failure, declared: Declared) -> bool:
+    """Whether the attempt was for this object as it is declared now."""
+    return (failure.uid, failure.spec_hash) == (declared.uid, declared.spec_hash)
+
+
+def in_status(declared: Declared, current: ObservedContainer | None = None) -> Plan | None:
+    """The status remembers an end that containerd does not, or not any longer: it stays one until the spec changes.
+
+    Of a container that is there this can only be a start that failed, for any other end is remembered by its labels.
+    """
+    status = declared.status
+    if current is not None and (status.container_id, status.restart_count or 0) != (current.id, current.restarts):
+        return None
+    if status.state is not ContainerState.EXITED or status.spec_hash != declared.spec_hash or status.stopped_by_user:
+        return None
+    if status.exit_code is None or status.finished_at is None:
+        return None
+    ready = next((c for c in status.conditions if c.type is ConditionType.READY), None)
+    reason = Reason(ready.reason) if ready is not None and ready.reason in set(Reason) else Reason.ERROR
+    message = ready.message if ready is not None else ""
+    why = Verdict(reason, message)
+    stuck = any(c.type is ConditionType.STALLED and c.status is ConditionStatus.TRUE for c in status.conditions)
+    ended = ExitRecord(status.exit_code, status.signal, status.finished_at, bool(status.oom_killed), reason, message)
+    shown = Facts(ContainerState.EXITED, why, stalled=why if stuck else None, container=current, exit=ended)
+    return Plan(facts=shown)
+
+
+def to_record(current: ObservedContainer | None) -> tuple[Action, ...]:
+    """A process that has ended and still holds its place."""
+    if current is None or current.task is None or current.task.state is not TaskState.STOPPED:
+        return ()
+    return (FreeProcess(current.id),) if is_recorded(current) else (RecordExit(current.id),)
+
+
+def is_recorded(current: ObservedContainer) -> bool:
+    """Whether the end of this very process is remembered, not that of the one before."""
+    task, ended = current.task, current.exit
+    return task is not None and ended is not None and (task.exited_at is None or ended.finished_at == task.exited_at)
+
+
+def facts(current: ObservedContainer, ended: ExitRecord, why: Verdict) -> Facts:
+    """The facts of a container that ended and is left at that."""
+    return Facts(ContainerState.EXITED, why, container=current, exit=ended)
+
+
+def text(ended: ExitRecord) -> str:
+    """How it ended, in words."""
+    how = f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}"
+    return f"the process ended with {how}"
