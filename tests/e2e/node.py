@@ -131,6 +131,9 @@ class Node:
     def mounts(self) -> list[Path]:
         return leftovers.mounts_below([self.containerd.directory, self.containerd.sockets])
 
+    def fifos(self) -> list[Path]:
+        return [path for path in self.containerd.sockets.rglob("*") if path.is_fifo()]
+
     def cgroups(self) -> list[Path]:
         """The cgroups of containers."""
         return sorted(CGROUPS.glob(f"*/tallyman/{self.containerd.namespace}/*/")) + sorted(
@@ -154,6 +157,7 @@ class Node:
             "shim": self.shims,
             "mount": self.mounts,
             "cgroup": self.cgroups,
+            "fifo": self.fifos,
         }
         left = [f"{kind} {one}" for kind, look in found.items() for one in look()]
         return [one for one in left if one not in self._given_up]
