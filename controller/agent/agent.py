@@ -7,10 +7,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from controller import log, metrics
-from controller.agent import node, web
+from controller.agent import node, shims, web
 from controller.agent.act import Actor
 from controller.agent.actions import Announcement
 from controller.agent.bind import UNBOUND, Binder
@@ -164,6 +165,7 @@ class Agent:
             wake=self._queue.add,
             node=settings.node_name,
             freshness=self._freshness,
+            lost_shims=partial(shims.sweep, settings.containerd_address, settings.containerd_namespace),
         )
         parts = [
             ("queue", self._queue.run(self._reconciler.reconcile, settings.workers)),

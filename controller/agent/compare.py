@@ -6,13 +6,14 @@ what the watch has brought. Something that the watch is late with twice in a row
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from controller import log, metrics
 from controller.agent.declared import DeclaredStore, belongs
 from controller.agent.health import Freshness
 from controller.agent.identity import Key
 from controller.agent.observed import ObservedStore
+from controller.agent.shims import Shim
 from controller.containerd.errors import ContainerdError
 from controller.kube.containers import Containers
 from controller.kube.errors import KubeError, NotFound
@@ -34,6 +35,7 @@ class Comparison:
         wake: Callable[[Key], None],
         node: str,
         freshness: Freshness,
+        lost_shims: Callable[[Container[str]], list[Shim]],
     ) -> None:
         self._api = api
         self._declared = declared
@@ -41,6 +43,7 @@ class Comparison:
         self._wake = wake
         self._node = node
         self._freshness = freshness
+        self._lost_shims = lost_shims
         self._late: dict[Key, Version | None] = {}
         self._others: dict[Key, Version] = {}
         """Objects that carry our label and are another node's, as they were read: the watch's store does not take them."""
@@ -69,10 +72,16 @@ class Comparison:
         except ContainerdError as error:
             _log.warning("containerd could not be listed", error=str(error))
             return
+        self._sweep_shims()
         self._freshness.note("containerd")
         metrics.listed("containerd", time.time())
         for key in changed:
             self._wake(key)
+
+    def _sweep_shims(self) -> None:
+        known = self._observed.tasks_listed | {container.id for container in self._observed.all()}
+        for shim in self._lost_shims(known):
+            _log.warning("a shim that containerd has lost was ended", pid=shim.pid, container=shim.container_id)
 
     async def _with_api(self) -> None:
         try:

@@ -119,6 +119,8 @@ class ObservedStore:
         self._version: defaultdict[str, int] = defaultdict(int)
         self._gone: set[str] = set()
         self.last_list: datetime | None = None
+        self.tasks_listed: frozenset[str] = frozenset()
+        """The ids of all processes in the last list, of whomever they are."""
 
     def of(self, key: Key) -> tuple[ObservedContainer, ...]:
         """The containers of one object."""
@@ -211,6 +213,7 @@ class ObservedStore:
         versions = dict(self._version)
         records, tasks = await asyncio.gather(self._containerd.containers.list([OURS]), self._containerd.tasks.list())
         self.last_list = datetime.now(UTC)
+        self.tasks_listed = frozenset(task.id for task in tasks)
         by_id = {task.id: task for task in tasks}
         seen = [from_records(record, by_id.get(record.id)) for record in records]
         changed = self._take_in([container for container in seen if container is not None], versions)

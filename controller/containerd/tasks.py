@@ -37,7 +37,7 @@ RESOURCES_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResourc
 
 RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
 
-RUNTIME_TIMEOUT = 60.0
+RUNTIME_TIMEOUT = 20.0
 """Seconds for what starts an OCI runtime: on a loaded node runc alone may take seconds."""
 
 

@@ -49,6 +49,11 @@ class FakeAPI:
 class FakeObserved:
     """containerd's lists, as the store reports them."""
 
+    tasks_listed: frozenset[str] = frozenset()
+
+    def all(self) -> tuple[()]:
+        return ()
+
     def __init__(self) -> None:
         self.changed: set[Key] = set()
         self.error: Exception | None = None
@@ -76,6 +81,7 @@ class Bench:
             wake=self.woken.append,
             node=NODE,
             freshness=self.freshness,
+            lost_shims=lambda _known: [],
         )
 
     async def compare(self, times: int = 1) -> None:
