@@ -199,10 +199,11 @@ def live(world: World, occurrences: Sequence[Occurrence]) -> None:
 
 
 QUICK = settings(max_examples=1000, derandomize=True)
-THOROUGH = settings(max_examples=20_000, derandomize=False)
+THOROUGH = settings(max_examples=10_000, derandomize=False)
 CHOSEN = THOROUGH if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else QUICK
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.feature("D5", "D6", "L2", "L3", "L5", "L7")
 @settings(CHOSEN, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(foreign=st.booleans(), running=st.booleans(), occurrences=st.lists(ANY, min_size=8, max_size=30))

@@ -445,6 +445,7 @@ class World:
             identity.RESTARTS: "0",
         }
         self.records[container_id] = Record(labels, self.now)
+        self.lives[declared.uid, declared.spec_hash] = Life()
         self.agent.shims_unsure[container_id] = False
         self._check_laws()
         self._line()
