@@ -84,6 +84,8 @@ def _type(node: Schema) -> str:
         return "time"
     if node["type"] == "integer":
         return f"integer{_range(node)}"
+    if node["type"] == "number" and "minimum" in node:
+        return f"number, {node['minimum']:g} to {node['maximum']:g}"
     return {"string": "text", "boolean": "true or false", "object": "object"}[node["type"]]
 
 

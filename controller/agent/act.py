@@ -13,6 +13,7 @@ from controller.agent.actions import (
     AddFinalizer,
     Announcement,
     CreateContainer,
+    DeleteObject,
     EnsureImage,
     FreeProcess,
     KillContainer,
@@ -104,13 +105,12 @@ class Actor:
                 current = self._container(action.id)
                 await self._processes.update_resources(current, _spec(_sure(declared)), _sure(declared).resources)
             case RecordExit():
-                await self._processes.record_exit(
-                    self._container(action.id),
-                    vanished=action.vanished,
-                    init=declared is not None and declared.spec is not None and declared.spec.init,
-                )
+                init = declared is not None and declared.spec is not None and declared.spec.init
+                await self._processes.record_exit(self._container(action.id), action, init=init)
             case FreeProcess():
                 await self._processes.free(action.id)
+            case DeleteObject():
+                await self._delete(_sure(declared))
             case RemoveContainer():
                 await self._remover.remove(action.id)
                 if declared is None:
@@ -134,6 +134,13 @@ class Actor:
         metrics.container_started(None if began is None else monotonic() - began)
         self._images.forget(declared.key)
         self._failures.forget(declared.key)
+
+    async def _delete(self, declared: Declared) -> None:
+        """Delete the object; what the watch would bring is read at once, so that the next look sees it."""
+        try:
+            self._declared.put(await self._api.delete(*declared.key, declared.uid))
+        except kube_errors.NotFound:
+            self._declared.drop(declared.key, declared.uid)
 
     async def _release(self, declared: Declared) -> None:
         """Take our finalizer off; an object that is gone already is as good."""

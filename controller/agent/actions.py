@@ -5,6 +5,7 @@ announcement, which becomes a Kubernetes Event once the action is done.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from controller.agent.identity import StopCause
 from controller.api.reasons import Reason
@@ -41,11 +42,23 @@ class CreateContainer:
 
 
 @dataclass(frozen=True)
+class Again:
+    """How a restart counts: what the container is to remember from its start on."""
+
+    retries: int = 0
+    """Restarts by the policy, this one included, since the user's last start."""
+    short_runs: int = 0
+    """Runs in a row that were too short to count as stable."""
+    restarted_at: str = ""
+    """The user's request for a restart that this one answers to."""
+
+
+@dataclass(frozen=True)
 class StartContainer:
     """Make the root filesystem and the process, and start it. With `again`, the container ran before."""
 
     id: str
-    again: bool = False
+    again: Again | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +110,12 @@ class UpdateResources:
 
 @dataclass(frozen=True)
 class RecordExit:
-    """Remember how the process ended. With `vanished`, nobody knows how it ended."""
+    """Remember how the process ended. With `vanished`, nobody knows how it ended, but what made it vanish is."""
 
     id: str
-    vanished: bool = False
+    vanished: Reason | None = None
+    started_at: datetime | None = None
+    short_runs: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,11 @@ class FreeProcess:
     """Delete the ended process with its shim, now that its end is remembered."""
 
     id: str
+
+
+@dataclass(frozen=True)
+class DeleteObject:
+    """Delete the object, as its user asked for once the process has ended."""
 
 
 @dataclass(frozen=True)
@@ -133,4 +153,5 @@ Action = (
     | RecordExit
     | FreeProcess
     | RemoveContainer
+    | DeleteObject
 )

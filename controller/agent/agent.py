@@ -120,6 +120,7 @@ class Agent:
             announce=self._announce,
             node=settings.node_name,
             containerd_lost_at=lambda: self._listener.lost_at,
+            boot_id=here.boot_id,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

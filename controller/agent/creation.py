@@ -84,7 +84,7 @@ class Creator:
             container_id=container_id,
             uid=declared.uid,
             document=spec.build(await self._inputs(wanted, ready, container_id)),
-            labels=_labels(declared, wanted, ready, runtime),
+            labels=_labels(declared, wanted, ready, runtime, self._node.boot_id),
             image_name=ready.image.name,
             runtime_type=runtime.type,
         )
@@ -145,7 +145,9 @@ class Creator:
         await self._register(draft)
 
 
-def _labels(declared: Declared, wanted: ContainerSpec, ready: ReadyImage, runtime: Runtime) -> dict[str, str]:
+def _labels(
+    declared: Declared, wanted: ContainerSpec, ready: ReadyImage, runtime: Runtime, boot_id: str
+) -> dict[str, str]:
     """What the container has to remember; all that is left of it when the agent starts anew."""
     namespace, name = declared.key
     stop_signal = wanted.stop_signal or ready.config.stop_signal or DEFAULT_STOP_SIGNAL
@@ -163,6 +165,8 @@ def _labels(declared: Declared, wanted: ContainerSpec, ready: ReadyImage, runtim
         identity.STOP_SIGNAL: str(_signal(stop_signal)),
         identity.GRACE: str(wanted.termination_grace_period_seconds),
         identity.RESTARTS: "0",
+        identity.RESTARTED_AT: declared.restarted_at,
+        identity.BOOT_ID: boot_id,
     }
 
 

@@ -9,12 +9,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.agent.identity import Key
-from controller.api.container import FINALIZER, NODE_LABEL, ContainerSpec, ContainerStatus, ImagePullPolicy
+from controller.api.container import (
+    FINALIZER,
+    NODE_LABEL,
+    RESTARTED_AT_ANNOTATION,
+    ContainerSpec,
+    ContainerStatus,
+    ImagePullPolicy,
+)
 from controller.api.reasons import Reason
 from controller.api.validation import FieldError, read_status, validate
 from controller.oci import fingerprint
 from controller.oci.errors import InvalidReference
 from controller.oci.reference import Reference, default_pull_policy, parse
+
+MAX_REQUEST = 256
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,8 @@ class Declared:
     status: ContainerStatus
     node_label: str | None = None
     """The node that the label names: the watch is filtered by it, so what has lost it is seen by nobody."""
+    restarted_at: str = ""
+    """The annotation by which the user asks for a restart; any new value is a new request."""
 
     @property
     def ours(self) -> bool:
@@ -104,11 +115,16 @@ def parse_object(body: Mapping[str, Any], node: str) -> Declared:
         resources=_resources_hash(spec) if spec is not None else "",
         status=read_status(body.get("status") or {}),
         node_label=_node_label(metadata),
+        restarted_at=_restarted_at(metadata),
     )
 
 
 def _node_label(metadata: Mapping[str, Any]) -> str | None:
     return (metadata.get("labels") or {}).get(NODE_LABEL)
+
+
+def _restarted_at(metadata: Mapping[str, Any]) -> str:
+    return str((metadata.get("annotations") or {}).get(RESTARTED_AT_ANNOTATION, ""))[:MAX_REQUEST]
 
 
 def _resources_hash(spec: ContainerSpec) -> str:
@@ -177,6 +193,7 @@ def _updated(known: Declared, body: Mapping[str, Any]) -> Declared | None:
         finalizers=tuple(metadata.get("finalizers") or ()),
         status=read_status(body.get("status") or {}),
         node_label=_node_label(metadata),
+        restarted_at=_restarted_at(metadata),
     )
 
 

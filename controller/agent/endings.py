@@ -46,7 +46,8 @@ def of_attempt(
 
 def concerns(failure: Failure, declared: Declared) -> bool:
     """Whether the attempt was for this object as it is declared now."""
-    return (failure.uid, failure.spec_hash) == (declared.uid, declared.spec_hash)
+    attempt = (failure.uid, failure.spec_hash, failure.restarted_at)
+    return attempt == (declared.uid, declared.spec_hash, declared.restarted_at)
 
 
 def in_status(declared: Declared, current: ObservedContainer | None = None) -> Plan | None:
@@ -60,6 +61,8 @@ def in_status(declared: Declared, current: ObservedContainer | None = None) -> P
     if status.state is not ContainerState.EXITED or status.spec_hash != declared.spec_hash or status.stopped_by_user:
         return None
     if status.exit_code is None or status.finished_at is None:
+        return None
+    if declared.restarted_at not in ("", status.restarted_at):
         return None
     ready = next((c for c in status.conditions if c.type is ConditionType.READY), None)
     reason = Reason(ready.reason) if ready is not None and ready.reason in set(Reason) else Reason.ERROR
@@ -75,7 +78,9 @@ def to_record(current: ObservedContainer | None) -> tuple[Action, ...]:
     """A process that has ended and still holds its place."""
     if current is None or current.task is None or current.task.state is not TaskState.STOPPED:
         return ()
-    return (FreeProcess(current.id),) if is_recorded(current) else (RecordExit(current.id),)
+    if is_recorded(current):
+        return (FreeProcess(current.id),)
+    return (RecordExit(current.id, None, current.started_at, current.short_runs + 1),)
 
 
 def is_recorded(current: ObservedContainer) -> bool:

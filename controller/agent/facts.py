@@ -34,6 +34,7 @@ class Facts:
     container: ObservedContainer | None = None
     exit: ExitRecord | None = None
     image: ObservedImage | None = None
+    next_restart_at: datetime | None = None
     publish_after: datetime | None = None
     """Not worth a write before this moment, since it may pass by then."""
     transient: bool = False

@@ -3,6 +3,7 @@
 A transient error of containerd is not a failure of the container: it is raised on, and the queue backs off.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.agent.declared import Declared
@@ -10,6 +11,7 @@ from controller.agent.identity import Key
 from controller.agent.observation import Failure
 from controller.agent.removal import TearDownError
 from controller.agent.rootfs import RootfsError
+from controller.api.lifecycle import RestartPolicyName
 from controller.api.reasons import Reason
 from controller.containerd.errors import ContainerdError
 from controller.oci.errors import OCIError
@@ -52,14 +54,14 @@ class FailureBook:
         Raises:
             Exception: `error` itself, when it says nothing about this container.
         """
-        failure = self._failure(declared, error, now)
+        failure = replace(self._failure(declared, error, now), restarted_at=declared.restarted_at)
         self._failures[declared.key] = failure
         return failure
 
     def _failure(self, declared: Declared, error: Exception, now: datetime) -> Failure:
         match error:
             case StartFailed(failure=failed):
-                retry = now + NODE_BACKOFF if failed.reason in NODES_FAULT else None
+                retry = self._retry_start(declared, failed.reason, now)
                 return Failure(
                     declared.uid, declared.spec_hash, failed.reason, failed.message, now, failed.exit_code, retry
                 )
@@ -73,7 +75,18 @@ class FailureBook:
             case _:
                 raise error
 
+    def _retry_start(self, declared: Declared, reason: Reason, now: datetime) -> datetime | None:
+        """A start that failed is tried again when the node may be at fault, or when the restart policy asks for it."""
+        if reason in NODES_FAULT:
+            return now + NODE_BACKOFF
+        policy = declared.spec.restart_policy.name if declared.spec is not None else RestartPolicyName.NEVER
+        return None if policy is RestartPolicyName.NEVER else now + self._backoff(declared.key)
+
+    def _backoff(self, key: Key) -> timedelta:
+        count = self._counts[key] = self._counts.get(key, 0) + 1
+        return min(FIRST_BACKOFF * (1 << min(count - 1, 16)), LAST_BACKOFF)
+
     def _retried(self, declared: Declared, reason: Reason, error: Exception, now: datetime) -> Failure:
-        count = self._counts[declared.key] = self._counts.get(declared.key, 0) + 1
-        backoff = min(FIRST_BACKOFF * 2 ** min(count - 1, 16), LAST_BACKOFF)
-        return Failure(declared.uid, declared.spec_hash, reason, str(error), now, None, now + backoff)
+        return Failure(
+            declared.uid, declared.spec_hash, reason, str(error), now, None, now + self._backoff(declared.key)
+        )

@@ -6,7 +6,7 @@ Labels are read as untrusted text: whoever can reach containerd can write them. 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,6 +29,12 @@ RUNTIME: Final = PREFIX + "runtime-name"
 STOP_SIGNAL: Final = PREFIX + "stop-signal"
 GRACE: Final = PREFIX + "grace-seconds"
 RESTARTS: Final = PREFIX + "restart-count"
+RETRIES: Final = PREFIX + "retry-count"
+SHORT_RUNS: Final = PREFIX + "short-runs"
+RESTARTED_AT: Final = PREFIX + "restarted-at"
+"""As a label: the user's annotation of this name that the running process answers to."""
+BOOT_ID: Final = PREFIX + "boot-id"
+HISTORY: Final = PREFIX + "history"
 STOP: Final = PREFIX + "stop"
 EXIT: Final = PREFIX + "exit"
 
@@ -36,6 +42,7 @@ _NAME_PATTERN: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _MAX_NUMBER: Final = 2**31 - 1
 _YEARS: Final = range(1970, 9000)
 """Times outside can't be reckoned with, nor written into a status."""
+HISTORY_LENGTH: Final = 5
 _MAX_MESSAGE: Final = 512
 
 Key = tuple[str, str]
@@ -47,6 +54,7 @@ class StopCause(StrEnum):
 
     USER = "User"
     RECREATE = "Recreate"
+    RESTART = "Restart"
     REMOVE = "Remove"
 
 
@@ -68,6 +76,20 @@ class ExitRecord:
     oom_killed: bool
     reason: Reason
     message: str = ""
+    started_at: datetime | None = None
+    short_runs: int = 0
+    """How many runs in a row, this one included, ended before they counted as stable."""
+
+
+@dataclass(frozen=True)
+class PastExit:
+    """What is kept of an end once the next run has begun."""
+
+    restart: int
+    code: int
+    finished_at: datetime
+    reason: Reason
+    started_at: datetime | None = None
 
 
 def container_id(uid: str, spec_hash: str) -> str:
@@ -106,6 +128,8 @@ def exit_label(record: ExitRecord) -> dict[str, str]:
         "oom": record.oom_killed,
         "reason": record.reason,
         "message": _text(record.message),
+        "started": record.started_at.isoformat() if record.started_at else None,
+        "short": record.short_runs,
     }
     # NB: escaped to ASCII, a message could be three times as long.
     return {EXIT: json.dumps(raw, ensure_ascii=False)}
@@ -123,9 +147,44 @@ def read_exit(labels: Mapping[str, str]) -> ExitRecord | None:
             oom_killed=raw["oom"] is True,
             reason=Reason(raw["reason"]),
             message=_text(str(raw.get("message", ""))),
+            started_at=None if raw.get("started") is None else _time(raw["started"]),
+            short_runs=_whole(raw.get("short", 0)),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def history_label(history: Sequence[PastExit]) -> dict[str, str]:
+    """The label that remembers the last ends before the present run, the latest first."""
+    raw = [
+        [
+            past.restart,
+            past.code,
+            past.finished_at.isoformat(),
+            past.reason,
+            past.started_at.isoformat() if past.started_at else None,
+        ]
+        for past in history[:HISTORY_LENGTH]
+    ]
+    return {HISTORY: json.dumps(raw)}
+
+
+def read_history(labels: Mapping[str, str]) -> tuple[PastExit, ...]:
+    """The last ends before the present run, the latest first; empty when the label does not parse."""
+    try:
+        raw = json.loads(labels.get(HISTORY, "[]"))
+        return tuple(
+            PastExit(
+                _whole(restart),
+                _whole(code),
+                _time(finished),
+                Reason(reason),
+                None if started is None else _time(started),
+            )
+            for restart, code, finished, reason, started in raw[:HISTORY_LENGTH]
+        )
+    except (TypeError, ValueError, RecursionError):
+        return ()
 
 
 def read_number(labels: Mapping[str, str], name: str, default: int) -> int:

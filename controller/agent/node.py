@@ -27,6 +27,8 @@ class Node:
     facts: NodeFacts
     has_cgroups: bool
     has_freezer: bool
+    boot_id: str
+    """The kernel's id of the present boot."""
 
     def check(self) -> None:
         """Make sure that containers can run here at all.
@@ -53,7 +55,9 @@ def discover(settings: Settings) -> Node:
         hosts=_present(Path("/etc/hosts"), root),
         capabilities=_capabilities(),
     )
-    return Node(settings.node_name, facts, cgroups.mounted(), cgroups.freezer())
+    return Node(
+        settings.node_name, facts, cgroups.mounted(), cgroups.freezer(), settings.boot_id_file.read_text().strip()
+    )
 
 
 def _kernel() -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from controller.agent.identity import ExitRecord, Key, StopMark
+from controller.agent.identity import ExitRecord, Key, PastExit, StopMark
 from controller.api.reasons import Reason
 
 
@@ -44,6 +44,15 @@ class ObservedContainer:
     stop_signal: int = 15
     grace_seconds: int = 10
     restarts: int = 0
+    retries: int = 0
+    """Restarts by the policy since the process was started first, or by the user."""
+    short_runs: int = 0
+    """Runs in a row before the present one that were too short to count as stable."""
+    restarted_at: str = ""
+    """The user's request for a restart that the present run answers to."""
+    boot_id: str = ""
+    """The boot of the node in which the process was started."""
+    history: tuple[PastExit, ...] = ()
     created_at: datetime | None = None
     started_at: datetime | None = None
     """When the process was started, as far as this agent saw it; containerd does not tell."""
@@ -93,6 +102,8 @@ class Failure:
     exit_code: int | None = None
     retry_at: datetime | None = None
     """When to try again; None: not before the spec changes."""
+    restarted_at: str = ""
+    """The user's request for a restart at that time; a newer one is a reason to try again."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +115,5 @@ class Observation:
     failure: Failure | None = None
     unavailable_since: datetime | None = None
     """Since when containerd does not answer; None when it does. Then the containers are what was last seen."""
+    boot_id: str = ""
+    """The node's present boot."""

@@ -65,6 +65,11 @@ def _remembered(labels: Mapping[str, str]) -> dict[str, Any]:
         "stop_signal": identity.read_number(labels, identity.STOP_SIGNAL, 15),
         "grace_seconds": identity.read_number(labels, identity.GRACE, 10),
         "restarts": identity.read_number(labels, identity.RESTARTS, 0),
+        "retries": identity.read_number(labels, identity.RETRIES, 0),
+        "short_runs": identity.read_number(labels, identity.SHORT_RUNS, 0),
+        "restarted_at": labels.get(identity.RESTARTED_AT, ""),
+        "boot_id": labels.get(identity.BOOT_ID, ""),
+        "history": identity.read_history(labels),
         "stop": identity.read_stop(labels),
         "exit": identity.read_exit(labels),
     }

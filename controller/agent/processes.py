@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.agent import cgroups, hostpaths, identity
+from controller.agent.actions import Again, RecordExit
 from controller.agent.failures import StartFailed
-from controller.agent.identity import ExitRecord, StopCause, StopMark
+from controller.agent.identity import ExitRecord, PastExit, StopCause, StopMark
 from controller.agent.node import Node
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
 from controller.agent.observed import ObservedStore
@@ -27,6 +28,10 @@ from controller.containerd.mounts import Mount
 from controller.oci import exits, resources, start_errors
 
 _NOT_STARTED = {127: Reason.COMMAND_NOT_FOUND, 126: Reason.COMMAND_NOT_EXECUTABLE}
+_VANISHED = {
+    Reason.NODE_REBOOTED: "the node was restarted while the process ran",
+    Reason.ERROR: "the process is gone, and nobody saw how it ended",
+}
 NO_OUTPUT = "/dev/null"
 """Where a terminal's output goes; without a terminal the shim takes an empty path for the same."""
 
@@ -43,7 +48,7 @@ class Processes:
         self._runtimes = runtimes
         self._settings = settings
 
-    async def start(self, current: ObservedContainer, wanted: ContainerSpec, *, again: bool) -> None:
+    async def start(self, current: ObservedContainer, wanted: ContainerSpec, *, again: Again | None) -> None:
         """Make the root filesystem and the process, and start it; running already is fine.
 
         Raises:
@@ -52,8 +57,11 @@ class Processes:
         """
         if current.task is not None and current.task.state is TaskState.PAUSED:
             raise errors.FailedPrecondition("Tasks.Start", "the container is paused; unpause it instead")
-        if again:
-            current = await self._begin_again(current)
+        if again is not None:
+            current = await self._begin_again(current, again)
+        elif current.boot_id != self._node.boot_id:
+            await self._containerd.containers.update_labels(current.id, {identity.BOOT_ID: self._node.boot_id})
+            self._observed.change(current.id, boot_id=self._node.boot_id)
         try:
             if current.task is None:
                 await self._create(current, wanted)
@@ -66,11 +74,33 @@ class Processes:
                 current.id, task=ObservedTask(TaskState.RUNNING, pid), started_at=datetime.now(UTC), killed_at=None
             )
 
-    async def _begin_again(self, current: ObservedContainer) -> ObservedContainer:
+    async def _begin_again(self, current: ObservedContainer, again: Again) -> ObservedContainer:
         """Forget the last end and stop, and count the restart, before anything is started."""
-        labels = {identity.EXIT: "", identity.STOP: "", identity.RESTARTS: str(current.restarts + 1)}
+        history = _with_last_exit(current)
+        labels = {
+            identity.EXIT: "",
+            identity.STOP: "",
+            identity.RESTARTS: str(current.restarts + 1),
+            identity.RETRIES: str(again.retries),
+            identity.SHORT_RUNS: str(again.short_runs),
+            identity.RESTARTED_AT: again.restarted_at,
+            identity.BOOT_ID: self._node.boot_id,
+            **identity.history_label(history),
+        }
         await self._containerd.containers.update_labels(current.id, labels)
-        fresh = replace(current, exit=None, stop=None, restarts=current.restarts + 1, started_at=None, killed_at=None)
+        fresh = replace(
+            current,
+            exit=None,
+            stop=None,
+            restarts=current.restarts + 1,
+            retries=again.retries,
+            short_runs=again.short_runs,
+            restarted_at=again.restarted_at,
+            boot_id=self._node.boot_id,
+            history=history,
+            started_at=None,
+            killed_at=None,
+        )
         self._observed.put(fresh)
         return fresh
 
@@ -184,13 +214,13 @@ class Processes:
         await self._containerd.containers.update_labels(current.id, {identity.RESOURCES: digest})
         self._observed.change(current.id, resources=digest)
 
-    async def record_exit(self, current: ObservedContainer, *, vanished: bool, init: bool) -> None:
+    async def record_exit(self, current: ObservedContainer, action: RecordExit, *, init: bool) -> None:
         """Write down how the process ended. What it held is freed by `free`.
 
         With `init`, the runtime starts the init, and that it could not start the command shows in its exit code alone.
         """
         task = current.task
-        status = exits.UNKNOWN_EXIT if vanished or task is None else task.exit_code
+        status = exits.UNKNOWN_EXIT if action.vanished or task is None else task.exit_code
         path = f"{self._node.facts.cgroup_parent}/{self._settings.containerd_namespace}/{current.id}"
         oom_killed = await asyncio.to_thread(cgroups.oom_kills, path) > 0
         ended = exits.describe(status, oom_killed=oom_killed)
@@ -199,8 +229,10 @@ class Processes:
             signal=ended.signal,
             finished_at=(task.exited_at if task is not None else None) or datetime.now(UTC),
             oom_killed=ended.reason is Reason.OOM_KILLED,
-            reason=_NOT_STARTED.get(ended.code, ended.reason) if init else ended.reason,
-            message="the process is gone, and nobody saw how it ended" if vanished else ended.message,
+            reason=action.vanished or (_NOT_STARTED.get(ended.code, ended.reason) if init else ended.reason),
+            message=_VANISHED.get(action.vanished, ended.message) if action.vanished else ended.message,
+            started_at=action.started_at,
+            short_runs=action.short_runs,
         )
         await self._containerd.containers.update_labels(current.id, identity.exit_label(record))
         self._observed.change(current.id, exit=record)
@@ -212,6 +244,15 @@ class Processes:
         except errors.NotFound:
             pass
         self._observed.change(container_id, task=None, shim_unsure=False)
+
+
+def _with_last_exit(current: ObservedContainer) -> tuple[PastExit, ...]:
+    """The history that the next run begins with."""
+    ended = current.exit
+    if ended is None:
+        return current.history
+    last = PastExit(current.restarts, ended.code, ended.finished_at, ended.reason, ended.started_at)
+    return (last, *current.history)[: identity.HISTORY_LENGTH]
 
 
 def _with_resources(document: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Reconciler:
         announce: Any,
         node: str,
         containerd_lost_at: Callable[[], datetime | None],
+        boot_id: str,
     ) -> None:
         self._api = api
         self._declared = declared
@@ -64,6 +65,7 @@ class Reconciler:
         self._announce = announce
         self._node = node
         self._containerd_lost_at = containerd_lost_at
+        self._boot_id = boot_id
 
     async def reconcile(self, key: Key) -> float | None:
         """Look at one object until it is settled or has to wait; returns the seconds until the next look, if any.
@@ -91,7 +93,9 @@ class Reconciler:
         if lost_at is None:
             await self._observed.settle(key)
         declared = await self._object(key)
-        observation = Observation(self._observed.of(key), self._images.of(key), self._failures.of(key), lost_at)
+        observation = Observation(
+            self._observed.of(key), self._images.of(key), self._failures.of(key), lost_at, self._boot_id
+        )
         decided = plan(declared, observation, datetime.now(UTC))
         if decided.forget_failure:
             self._failures.forget(key)

@@ -22,6 +22,8 @@ class Settings:
     """Where the node's root filesystem is mounted, when the agent itself runs in a container."""
     run_dir: Path = Path("/run/tallyman")
     """The agent's own directory for what need not survive a reboot."""
+    boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id")
+    """Where the id of the node's present boot is read; another one means that no process of before is left."""
     init_path: Path | None = None
     """A static init on the node, for containers that ask for one."""
     runtimes: dict[str, str] = field(default_factory=lambda: {"runc": "runc", "crun": "crun"})

@@ -10,11 +10,12 @@ from typing import Any
 
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
-from controller.agent.identity import StopCause
+from controller.agent.identity import HISTORY_LENGTH, PastExit, StopCause
 from controller.agent.observation import ImagePhase, ObservedContainer, TaskState
 from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
 from controller.api.container import ContainerStatus, PullProgress
 from controller.api.reasons import Reason
+from controller.api.status import PastRun
 
 SETTLED = Verdict(Reason.SETTLED)
 MAX_MESSAGE = 4096
@@ -43,6 +44,9 @@ def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> Con
         signal=last.signal if last else None,
         oom_killed=last.oom_killed if last else None,
         restart_count=container.restarts if container else before.restart_count,
+        next_restart_at=_seconds(facts.next_restart_at),
+        history=_history(container, before),
+        restarted_at=(container.restarted_at if container else declared.restarted_at) or None,
         stopped_by_user=_stopped_by_user(container, running=running),
         spec_hash=container.spec_hash if container else (declared.spec_hash if last else None),
         pull=PullProgress(
@@ -69,6 +73,29 @@ def _started(declared: Declared, facts: Facts) -> datetime | None:
         return _seconds(container.started_at)
     same = before.container_id == container.id and (before.restart_count or 0) == container.restarts
     return before.started_at if same else None
+
+
+def _history(container: ObservedContainer | None, before: ContainerStatus) -> list[PastRun]:
+    """The last ends, the latest first: those that the container remembers, then those of the status before."""
+    runs = [] if container is None else [_past(past) for past in container.history]
+    if container is not None and container.exit is not None:
+        ended = container.exit
+        runs.insert(
+            0, _past(PastExit(container.restarts, ended.code, ended.finished_at, ended.reason, ended.started_at))
+        )
+    known = {(run.restart, run.finished_at) for run in runs}
+    runs += [run for run in before.history if (run.restart, run.finished_at) not in known]
+    return runs[:HISTORY_LENGTH]
+
+
+def _past(past: PastExit) -> PastRun:
+    return PastRun(
+        restart=past.restart,
+        started_at=_seconds(past.started_at),
+        finished_at=_seconds(past.finished_at),
+        exit_code=past.code,
+        reason=past.reason.value,
+    )
 
 
 def _stopped_by_user(container: ObservedContainer | None, *, running: bool) -> bool | None:

@@ -38,3 +38,5 @@ SHORT_NAMES: Final = ("ctr",)
 CATEGORIES: Final = ("tally",)
 NODE_LABEL: Final = "tallyman.dev/node"
 FINALIZER: Final = "tallyman.dev/container"
+RESTARTED_AT_ANNOTATION: Final = "tallyman.dev/restartedAt"
+"""Changing it restarts the container once."""

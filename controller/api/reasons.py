@@ -48,6 +48,31 @@ class Reason(StrEnum):
         "Raise `resources.limits.memory`, or make the program use less.",
     )
 
+    CRASH_LOOP_BACK_OFF = (
+        "CrashLoopBackOff",
+        "The process has ended and is started again after a while, longer each time.",
+        "The message says how it ended; `status.nextRestartAt` says when it is started again.",
+    )
+    RETRY_LIMIT_REACHED = (
+        "RetryLimitReached",
+        "The process has failed as often as `restartPolicy.maximumRetryCount` allows.",
+        "Mend the cause, then restart it (see `tallyman.dev/restartedAt`), or raise the limit.",
+    )
+    RESTART_EXCLUDED = (
+        "RestartExcluded",
+        "The process ended with one of `restartPolicy.neverRestartExitCodes`.",
+        "Mend the cause, then restart it (see `tallyman.dev/restartedAt`).",
+    )
+    RESTARTING = (
+        "Restarting",
+        "The user asked for a restart; the process is being stopped, and then started again.",
+    )
+    NODE_REBOOTED = (
+        "NodeRebooted",
+        "The node was restarted while the process ran (exit code 255).",
+        "The restart policy decides whether it is started again.",
+    )
+
     # The declaration.
     VALID = "Valid", "The spec is complete and consistent, and this node can run it."
     INVALID_SPEC = (

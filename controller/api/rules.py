@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from controller.api import capabilities, quantity
 from controller.api.fields import FieldError, field_path, shown
+from controller.api.lifecycle import RestartPolicyName
 from controller.api.scalars import MAX_ID
 from controller.api.spec import (
     ContainerSpec,
@@ -170,7 +171,24 @@ def mounts(spec: ContainerSpec) -> Iterator[FieldError]:
             yield FieldError(f"{field}.mountPropagation", "can be Bidirectional in a privileged container only")
 
 
+def restarts(spec: ContainerSpec) -> Iterator[FieldError]:
+    """The restart policy makes sense, and the object is not to go while it may be started again."""
+    policy = spec.restart_policy
+    if policy.maximum_retry_count is not None and policy.name is not RestartPolicyName.ON_FAILURE:
+        field = "spec.restartPolicy.maximumRetryCount"
+        yield FieldError(field, f"may be set with name OnFailure only; the name is {policy.name}")
+    if policy.backoff.initial_seconds > policy.backoff.max_seconds:
+        field = "spec.restartPolicy.backoff.initialSeconds"
+        yield FieldError(field, f"must not be above maxSeconds ({policy.backoff.max_seconds:g})")
+    for code in sorted(set(policy.success_exit_codes) & set(policy.never_restart_exit_codes)):
+        field = "spec.restartPolicy.neverRestartExitCodes"
+        yield FieldError(field, f"must not name {code}, which is a success exit code; remove it from one of them")
+    if spec.auto_remove and policy.name is not RestartPolicyName.NEVER:
+        yield FieldError("spec.autoRemove", f"excludes restart policy {policy.name}; set restartPolicy.name to Never")
+
+
 RULES: Final[tuple[Rule, ...]] = (
+    restarts,
     command,
     environment,
     limits,

@@ -82,6 +82,7 @@ _CAPABILITY_NAMES: Final = "|".join(name.removeprefix("CAP_") for name in capabi
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NumericID = Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]
 
 Text = Annotated[str, Field(max_length=131072), _NO_NUL]

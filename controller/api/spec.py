@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from controller.api.lifecycle import RestartPolicy
 from controller.api.model import DISTINCT, PINNED, Change, Model, keyed_by
 from controller.api.scalars import (
     AbsolutePath,
@@ -267,6 +268,10 @@ class ContainerSpec(Model):
     """Host name in the container. Default: the first 12 characters of the container's id, or the node's on the host network."""
     runtime_name: RuntimeName | None = None
     """OCI runtime: a name that the agent was given (`runc`, `crun`). Default: the agent's default runtime."""
+    restart_policy: Annotated[RestartPolicy, Change.IN_PLACE] = RestartPolicy()
+    """Whether and when the process is started again after it has ended."""
+    auto_remove: Annotated[Flag, Change.IN_PLACE] = False
+    """Delete the object, and with it the container, once the process has ended or could not be started. Excludes a restart policy other than Never."""
     resources: Annotated[Resources, Change.IN_PLACE] = Resources()
     """What the container may use at most (limits), and its share when the node is busy (requests)."""
     ulimits: Annotated[list[Ulimit], Field(max_length=16, json_schema_extra=keyed_by("name"))] = []

@@ -35,6 +35,21 @@ class PullProgress(Model):
     """When the pull began."""
 
 
+class PastRun(Model):
+    """One earlier run of the container's process."""
+
+    restart: int
+    """Which run it was: 0 for the first, else the number of the restart that began it."""
+    started_at: datetime | None = None
+    """When it began."""
+    finished_at: datetime | None = None
+    """When it ended."""
+    exit_code: int | None = None
+    """Its exit code."""
+    reason: str = ""
+    """Why it ended, in one word."""
+
+
 class ContainerStatus(Model):
     """What the agent observed. Written by the agent alone, and only when it changes."""
 
@@ -66,6 +81,12 @@ class ContainerStatus(Model):
     """Whether the kernel killed it for want of memory."""
     restart_count: int | None = None
     """How often the container was started again."""
+    next_restart_at: datetime | None = None
+    """When the process is started again, while that waits."""
+    history: Annotated[list[PastRun], Field(max_length=5)] = []
+    """The last runs that have ended, the latest first; five at most."""
+    restarted_at: str | None = None
+    """The request for a restart (annotation `tallyman.dev/restartedAt`) that was answered last."""
     stopped_by_user: bool | None = None
     """Whether the user asked for the stop; then no restart policy undoes it."""
     spec_hash: str | None = None

@@ -104,6 +104,14 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     help="Directory of the agent's own for what need not survive a reboot.",
 )
 @_option(
+    "--boot-id-file",
+    envvar="TALLYMAN_BOOT_ID_FILE",
+    type=click.Path(path_type=Path),
+    default="/proc/sys/kernel/random/boot_id",
+    show_default=True,
+    help="File with the id of the node's present boot.",
+)
+@_option(
     "--init-path",
     envvar="TALLYMAN_INIT_PATH",
     type=click.Path(path_type=Path),
@@ -177,6 +185,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     seccomp_dir: Path,
     host_root: Path,
     run_dir: Path,
+    boot_id_file: Path,
     init_path: Path | None,
     runtimes: dict[str, str],
     metrics_address: tuple[str, int],
@@ -199,6 +208,7 @@ def agent(  # noqa: PLR0917 - click passes by name
         seccomp_dir=seccomp_dir,
         host_root=host_root,
         run_dir=run_dir,
+        boot_id_file=boot_id_file,
         init_path=init_path,
         runtimes=runtimes,
         default_runtime=next(iter(runtimes)),

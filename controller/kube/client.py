@@ -80,6 +80,11 @@ class Client:
         """Create an object in the collection at `path`."""
         return await self._request("POST", path, body=body, headers={"Content-Type": "application/json"})
 
+    async def delete(self, path: str, uid: str) -> Any:
+        """Delete the object with this uid; `Conflict` when the name belongs to another one."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        return await self._request("DELETE", path, body=body, headers={"Content-Type": "application/json"})
+
     async def _request(
         self,
         verb: str,

@@ -58,6 +58,16 @@ class Containers:
         answer: Body = await self._client.patch(_path(namespace, name), body)
         return answer
 
+    async def delete(self, namespace: str, name: str, uid: str) -> Body:
+        """Delete the object with this uid, and return it as it is then: with finalizers, it goes once they are off.
+
+        Raises:
+            Conflict: the name belongs to another object now.
+            NotFound: it is gone.
+        """
+        await self._client.delete(_path(namespace, name), uid)
+        return await self.get(namespace, name)
+
     async def patch_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> Body:
         """Merge-patch the status of the object with this uid.
 
