@@ -23,6 +23,7 @@ IN_PLACE: Final = frozenset(
         "terminationGracePeriodSeconds",
         "resources",
         "restartPolicy",
+        "autoRemove",
         "healthCheck",
     }
 )

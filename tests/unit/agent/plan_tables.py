@@ -1,6 +1,6 @@
 """The rows that the tables of the plan are made of: a situation, what is to be done, and what is to be said."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from controller.agent.actions import (
     Action,
     Announcement,
     CreateContainer,
+    RecordExit,
     StartContainer,
 )
 from controller.agent.declared import Declared
@@ -95,9 +96,14 @@ def saying(decided: Plan) -> Said | None:
     )
 
 
+def without_run(action: Action) -> Action:
+    """The action without the length of the run, which test_restarting is about."""
+    return replace(action, started_at=None, short_runs=0) if isinstance(action, RecordExit) else action
+
+
 def check(case: Case) -> None:
     decided = plan(case.given, case.observation, NOW)
-    assert decided.actions == case.actions
+    assert tuple(map(without_run, decided.actions)) == case.actions
     assert saying(decided) == case.said
     assert decided.look_again == case.look_again
     assert decided.say_first == case.say_first

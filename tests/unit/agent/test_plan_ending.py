@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.agent.actions import (
+    Again,
     CreateContainer,
     FreeProcess,
     KillContainer,
@@ -114,19 +115,19 @@ from tests.unit.agent.plan_tables import (
         "a process that this agent started and that is gone without an end has vanished",
         BASE,
         (container(task=None, started_at=ago(50)),),
-        actions=(RecordExit(ID, vanished=True),),
+        actions=(RecordExit(ID, vanished=Reason.ERROR),),
     ),
     Case(
         "a process that the status tells of and that is gone without an end has vanished",
         declared(status=status_of(BASE, startedAt="2026-11-22T09:00:00Z")),
         (container(task=None),),
-        actions=(RecordExit(ID, vanished=True),),
+        actions=(RecordExit(ID, vanished=Reason.ERROR),),
     ),
     Case(
         "a process that was being stopped and is gone without an end has vanished",
         BASE,
         (container(task=None, stop=mark()),),
-        actions=(RecordExit(ID, vanished=True),),
+        actions=(RecordExit(ID, vanished=Reason.ERROR),),
     ),
     Case(
         "what the status tells of the process before says nothing of a restart that was cut short",
@@ -294,19 +295,19 @@ def test_an_end_is_kept(case: Case) -> None:
         "stopped by the user and wanted again, it is started again",
         BASE,
         (container(task=None, stop=mark(), exit=ending(143, Reason.ERROR)),),
-        actions=(StartContainer(ID, again=True),),
+        actions=(StartContainer(ID, again=Again()),),
     ),
     Case(
         "limits that changed while it was stopped are set before it is started again",
         LIMITED,
         (container(task=None, stop=mark(), exit=ending(0)),),
-        actions=(UpdateResources(ID), StartContainer(ID, again=True)),
+        actions=(UpdateResources(ID), StartContainer(ID, again=Again())),
     ),
     Case(
         "stopped to be replaced, and the former spec is back: it is started again",
         BASE,
         (container(task=None, stop=mark(StopCause.RECREATE), exit=ending(0)),),
-        actions=(StartContainer(ID, again=True),),
+        actions=(StartContainer(ID, again=Again()),),
     ),
     Case(
         "stopped by the user and wanted paused, it is not started for that",
@@ -318,7 +319,7 @@ def test_an_end_is_kept(case: Case) -> None:
         "stopped to be replaced, and the former spec is back and wants it paused: it is started again first",
         FROZEN,
         (container(task=None, stop=mark(StopCause.RECREATE), exit=ending(0)),),
-        actions=(StartContainer(ID, again=True),),
+        actions=(StartContainer(ID, again=Again()),),
     ),
 )  # fmt: skip
 @pytest.mark.feature("L7")

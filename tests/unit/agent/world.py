@@ -15,6 +15,7 @@ from controller.agent import identity
 from controller.agent.actions import (
     Action,
     AddFinalizer,
+    Again,
     CreateContainer,
     EnsureImage,
     FreeProcess,
@@ -456,8 +457,8 @@ class World:
         record = self.records[action.id]
         assert record.task is None or record.task.status is TaskStatus.CREATED
         assert record.labels[identity.SPEC_HASH] == declared.spec_hash, "a container of another spec is started"
-        if action.again:
-            self._begin_again(action.id)
+        if action.again is not None:
+            self._begin_again(action.id, action.again)
         else:
             assert self._mark(action.id) is None, "a container is started that is to be stopped"
             assert self._observed(action.id).exit is None, "an end is forgotten"
@@ -484,12 +485,20 @@ class World:
         self.agent.image = None
         self.agent.failures.forget(KEY)
 
-    def _begin_again(self, container_id: str) -> None:
+    def _begin_again(self, container_id: str, again: Again) -> None:
         restarts = str(self._observed(container_id).restarts + 1)
         life = self._life(container_id)
         assert self._mark(container_id) is not None, "a restart that nobody asked for"
         life.last_exit, life.exit_was_asked_for = None, False
-        self._label(container_id, {identity.EXIT: "", identity.STOP: "", identity.RESTARTS: restarts})
+        remembered = {
+            identity.EXIT: "",
+            identity.STOP: "",
+            identity.RESTARTS: restarts,
+            identity.RETRIES: str(again.retries),
+            identity.SHORT_RUNS: str(again.short_runs),
+            identity.RESTARTED_AT: again.restarted_at,
+        }
+        self._label(container_id, remembered)
         self.agent.started_at.pop(container_id, None)
         self.agent.killed_at.pop(container_id, None)
         self._line()
@@ -533,11 +542,13 @@ class World:
 
     def _record_exit(self, action: RecordExit) -> None:
         task = self.records[action.id].task
-        assert action.vanished == (task is None)
+        assert (action.vanished is not None) == (task is None)
         status = exits.UNKNOWN_EXIT if task is None else task.exit_status
         ended = exits.describe(status)
         at = (task.exited_at if task is not None else None) or self.now
-        record = ExitRecord(ended.code, ended.signal, at, False, ended.reason, ended.message)
+        record = ExitRecord(
+            ended.code, ended.signal, at, False, ended.reason, ended.message, action.started_at, action.short_runs
+        )
         self._label(action.id, identity.exit_label(record))
         if task is None:
             self._life(action.id).last_exit = status

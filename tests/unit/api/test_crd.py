@@ -96,6 +96,10 @@ def test_exactly_these_defaults_are_written_by_the_api_server() -> None:
     assert {path: node["default"] for path, node in NODES if "default" in node} == {
         "spec.desiredState": "Running",
         "spec.terminationGracePeriodSeconds": 10,
+        "spec.restartPolicy.name": "Never",
+        "spec.restartPolicy.backoff.factor": 2,
+        "spec.restartPolicy.backoff.maxSeconds": 60,
+        "spec.restartPolicy.backoff.resetAfterSeconds": 10,
         "spec.network": {},
         "spec.network.mode": "none",
         "spec.securityContext.seccompProfile.type": "RuntimeDefault",

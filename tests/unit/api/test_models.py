@@ -30,6 +30,14 @@ WHOLE = {
     "init": True,
     "stopSignal": "SIGINT",
     "terminationGracePeriodSeconds": 5,
+    "restartPolicy": {
+        "name": "OnFailure",
+        "maximumRetryCount": 5,
+        "backoff": {"initialSeconds": 1.5, "factor": 3.0, "maxSeconds": 30.0, "resetAfterSeconds": 5.0},
+        "successExitCodes": [0, 143],
+        "neverRestartExitCodes": [78],
+    },
+    "autoRemove": True,
     "hostname": "web",
     "runtimeName": "crun",
     "resources": {
