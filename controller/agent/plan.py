@@ -31,7 +31,7 @@ from controller.agent.decision import Plan as Plan
 from controller.agent.decision import engine_state as engine_state
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
-from controller.agent.identity import StopCause, container_id
+from controller.agent.identity import ExitRecord, StopCause, container_id
 from controller.agent.observation import ImagePhase, Observation, ObservedContainer, TaskState
 from controller.agent.restarting import Restart, Stay, after_exit, short_runs
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
