@@ -1,0 +1,115 @@
+"""What is started again, when, and how often; and what goes by itself."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.agent_process import AgentProcess
+from tests.e2e.cluster import Namespace
+from tests.e2e.node import Node
+from tests.e2e.objects import because, condition, container_id, has_exited, in_state, status
+
+QUICK = {"initialSeconds": 0.1, "factor": 1, "maxSeconds": 0.1}
+
+
+def _has_restarted(times: int) -> Any:
+    return lambda body: status(body).get("restartCount") == times and status(body).get("state") == "Running"
+
+
+@pytest.mark.feature("L9", "L11")
+def test_a_failing_container_is_started_again_as_often_as_allowed(namespace: Namespace, node: Node) -> None:
+    policy = {"name": "OnFailure", "maximumRetryCount": 3, "backoff": QUICK}
+    namespace.shell("web", "exit 5", restartPolicy=policy)
+
+    body = namespace.wait("web", because("RetryLimitReached"))
+
+    assert status(body)["restartCount"] == 3
+    assert status(body)["exitCode"] == 5
+    assert condition(body, "Stalled")["status"] == "True"
+    assert [(run["restart"], run["exitCode"]) for run in status(body)["history"]] == [(3, 5), (2, 5), (1, 5), (0, 5)]
+    assert [one.id for one in node.of(namespace.name, "web")] == [container_id(body)]
+
+
+@pytest.mark.feature("L9")
+def test_a_wait_shows_until_when_and_a_stop_ends_it(namespace: Namespace) -> None:
+    policy = {"name": "Always", "backoff": {"initialSeconds": 600, "maxSeconds": 600}}
+    namespace.shell("web", "exit 5", restartPolicy=policy)
+
+    body = namespace.wait("web", because("CrashLoopBackOff"))
+    assert status(body)["state"] == "Restarting"
+    assert status(body)["nextRestartAt"] > status(body)["finishedAt"]
+    assert "exit code 5" in condition(body, "Ready")["message"]
+
+    namespace.change("web", desiredState="Stopped")
+    body = namespace.wait("web", because("Stopped"))
+    assert status(body)["state"] == "Exited"
+    assert "nextRestartAt" not in status(body)
+
+
+@pytest.mark.feature("L9")
+def test_some_exit_codes_are_success_and_some_forbid_a_restart(namespace: Namespace) -> None:
+    namespace.shell("fine", "exit 7", restartPolicy={"name": "OnFailure", "successExitCodes": [0, 7]})
+    namespace.shell("final", "exit 78", restartPolicy={"name": "Always", "neverRestartExitCodes": [78]})
+
+    assert condition(namespace.wait("fine", has_exited), "Ready")["reason"] == "Completed"
+    assert status(namespace.wait("final", because("RestartExcluded")))["restartCount"] == 0
+
+
+@pytest.mark.feature("L10")
+def test_an_annotation_restarts_a_container_once(namespace: Namespace) -> None:
+    namespace.sleeper("web")
+    first = namespace.running("web")
+
+    namespace.patch("web", {"metadata": {"annotations": {"tallyman.dev/restartedAt": "2026-01-01T00:00:00Z"}}})
+    body = namespace.wait("web", _has_restarted(1))
+
+    assert container_id(body) == container_id(first)
+    assert status(body)["pid"] != status(first)["pid"]
+    assert status(body)["restartedAt"] == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.feature("L12")
+def test_a_container_that_is_to_go_goes_after_its_exit(namespace: Namespace, node: Node) -> None:
+    namespace.shell("job", "exit 0", autoRemove=True)
+    namespace.create("typo", command=["/no/such"], autoRemove=True)
+
+    namespace.wait_gone("job", "typo")
+    assert node.of(namespace.name, "job") == []
+
+
+@pytest.fixture(scope="module")
+def boot_id(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that stands in for the kernel's boot id."""
+    path = tmp_path_factory.mktemp("boot") / "boot_id"
+    path.write_text("first\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(boot_id: Path) -> dict[str, str]:
+    return {"TALLYMAN_BOOT_ID_FILE": str(boot_id)}
+
+
+@pytest.mark.feature("L15")
+def test_after_a_reboot_the_policy_decides(
+    namespace: Namespace, node: Node, agent: AgentProcess, boot_id: Path
+) -> None:
+    namespace.sleeper("always", restartPolicy={"name": "Always"})
+    namespace.sleeper("never")
+    namespace.shell("done", "exit 3")
+    for name in ("always", "never"):
+        namespace.running(name)
+    namespace.wait("done", has_exited)
+
+    agent.kill()
+    for one in node.of(namespace.name, "always") + node.of(namespace.name, "never"):
+        node.containerd.ctr("tasks", "delete", "--force", one.id)
+    boot_id.write_text("second\n")
+    agent.start()
+
+    body = namespace.wait("always", _has_restarted(1))
+    assert [(run["exitCode"], run["reason"]) for run in status(body)["history"]] == [(255, "NodeRebooted")]
+    body = namespace.wait("never", because("NodeRebooted"))
+    assert (status(body)["state"], status(body)["exitCode"]) == ("Exited", 255)
+    assert status(namespace.wait("done", in_state("Exited")))["exitCode"] == 3
