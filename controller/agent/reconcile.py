@@ -102,8 +102,12 @@ class Reconciler:
         if decided.say_first and decided.facts is not None and declared is not None:
             await self._publisher.publish(declared, decided.facts)
         for action in decided.actions:
+            latest = self._declared.get(key) if declared is not None else None
+            if declared is not None and not _same_wish(declared, latest):
+                # It was edited or deleted since it was planned for: what is left of this plan is of no worth.
+                break
             try:
-                await self._actor.perform(action, self._declared.get(key) if declared else None)
+                await self._actor.perform(action, latest)
             except kube_errors.Conflict:
                 await self._read_again(key)
                 break
@@ -190,3 +194,10 @@ class Reconciler:
             name=key[1],
             container=getattr(action, "id", "")[:12],
         )
+
+
+def _same_wish(planned: Declared, latest: Declared | None) -> bool:
+    """Whether the object still asks for what was planned; its version may be another."""
+    if latest is None:
+        return False
+    return (planned.uid, planned.generation, planned.deleting) == (latest.uid, latest.generation, latest.deleting)
