@@ -7,19 +7,14 @@ elsewhere. Each rule is one small function; the order of the rules is the order 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.agent import endings, stopping
+from controller.agent import aftermath, endings, stopping
 from controller.agent.actions import (
-    Action,
     AddFinalizer,
-    Again,
     Announcement,
     CreateContainer,
-    DeleteObject,
     EnsureImage,
     FreeProcess,
     PauseContainer,
-    RecordExit,
-    RememberStop,
     RemoveContainer,
     RemoveFinalizer,
     ResumeContainer,
@@ -31,9 +26,8 @@ from controller.agent.decision import Plan as Plan
 from controller.agent.decision import engine_state as engine_state
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
-from controller.agent.identity import ExitRecord, StopCause, container_id
+from controller.agent.identity import StopCause, container_id
 from controller.agent.observation import ImagePhase, Observation, ObservedContainer, TaskState
-from controller.agent.restarting import Restart, Stay, after_exit, short_runs
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
 from controller.api.validation import Validated
@@ -172,7 +166,7 @@ def _without_container(declared: Declared, spec: ContainerSpec, observed: Observ
         return Plan(facts=Facts(ContainerState.PENDING, why), forget_failure=True)
     held_back = endings.of_attempt(declared, observed, now) or endings.in_status(declared)
     if held_back is not None:
-        return _removed_when_ended(spec, held_back)
+        return aftermath.removed_when_ended(spec, held_back)
     held_back = _image(declared, observed, now, None)
     if held_back is not None:
         return held_back
@@ -257,9 +251,9 @@ def _without_process(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
     if current.exit is not None:
-        return _exited(declared, spec, current, observed, now)
+        return aftermath.exited(declared, spec, current, observed, now)
     if _has_run(declared, current):
-        return Plan((_record(declared, spec, current, now, _why_vanished(current, observed)),))
+        return Plan((aftermath.record(declared, spec, current, now, aftermath.why_vanished(current, observed)),))
     if spec.desired_state is DesiredState.STOPPED:
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and the process was not started yet")
         return Plan(facts=Facts(ContainerState.CREATED, why, container=current), forget_failure=True)
@@ -269,12 +263,7 @@ def _without_process(
     held_back = endings.of_attempt(declared, observed, now, current) or endings.in_status(declared, current)
     if held_back is not None:
         return held_back
-    return Plan((*_resources_first(declared, current), StartContainer(current.id)))
-
-
-def _resources_first(declared: Declared, current: ObservedContainer) -> tuple[Action, ...]:
-    """Limits that changed while there was no process take effect with the next one."""
-    return (UpdateResources(current.id),) if current.resources != declared.resources else ()
+    return Plan((*aftermath.resources_first(declared, current), StartContainer(current.id)))
 
 
 def _has_run(declared: Declared, current: ObservedContainer) -> bool:
@@ -288,119 +277,14 @@ def _has_run(declared: Declared, current: ObservedContainer) -> bool:
     return current.started_at is not None or current.stop is not None or published
 
 
-def _exited(
-    declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
-) -> Plan:
-    ended = current.exit
-    if ended is None:
-        return Plan()
-    stopped = current.stop is not None and current.stop.cause is StopCause.USER
-    if spec.desired_state is DesiredState.STOPPED:
-        if not stopped:
-            return Plan((RememberStop(current.id),))
-        return Plan(
-            facts=endings.facts(current, ended, Verdict(Reason.STOPPED, endings.text(ended))), forget_failure=True
-        )
-    if spec.desired_state is DesiredState.PAUSED and stopped:
-        return _staying(spec, current, ended, Verdict(Reason.STOPPED), stuck=True)
-    if current.stop is not None or _restart_wanted(declared, current):
-        return _start_again(declared, current, observed, now, Again(restarted_at=declared.restarted_at))
-    return _by_policy(declared, spec, current, observed, now)
-
-
-def _by_policy(
-    declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
-) -> Plan:
-    """The process has ended by itself: the restart policy decides."""
-    ended = current.exit
-    if ended is None:
-        return Plan()
-    match after_exit(spec.restart_policy, ended, current):
-        case Restart(at=at) if now >= at:
-            again = Again(current.retries + 1, ended.short_runs, current.restarted_at)
-            return _start_again(declared, current, observed, now, again)
-        case Restart(at=at):
-            return _waiting_to_restart(current, ended, at)
-        case Stay(reason=reason, message=message, stuck=stuck):
-            return _staying(spec, current, ended, Verdict(reason, message or endings.text(ended)), stuck=stuck)
-
-
-def _start_again(
-    declared: Declared, current: ObservedContainer, observed: Observation, now: datetime, again: Again
-) -> Plan:
-    held_back = endings.of_attempt(declared, observed, now, current)
-    if held_back is not None:
-        return held_back
-    return Plan((*_resources_first(declared, current), StartContainer(current.id, again)))
-
-
-def _waiting_to_restart(current: ObservedContainer, ended: ExitRecord, at: datetime) -> Plan:
-    told = f"{ended.message or endings.text(ended)}; restart {current.restarts + 1} at {at:%Y-%m-%d %H:%M:%S} UTC"
-    why = Verdict(Reason.CRASH_LOOP_BACK_OFF, told)
-    facts = Facts(
-        ContainerState.RESTARTING,
-        why,
-        progressing=why,
-        container=current,
-        exit=ended,
-        next_restart_at=at,
-        # A wait that is soon over is not worth a write; the end itself is remembered by the container.
-        publish_after=ended.finished_at + PATIENCE,
-    )
-    return Plan(facts=facts, look_again=at)
-
-
-def _staying(spec: ContainerSpec, current: ObservedContainer, ended: ExitRecord, why: Verdict, *, stuck: bool) -> Plan:
-    if spec.desired_state is DesiredState.PAUSED:
-        why, stuck = Verdict(Reason.PAUSE_REFUSED, f"there is no process to pause: {endings.text(ended)}"), True
-    facts = replace(endings.facts(current, ended, why), stalled=why if stuck else None)
-    return _removed_when_ended(spec, Plan(facts=facts))
-
-
-def _removed_when_ended(spec: ContainerSpec, ended: Plan) -> Plan:
-    """With autoRemove the object goes, once its status has told of the end."""
-    over = ended.facts is not None and ended.facts.state is ContainerState.EXITED
-    if not (spec.auto_remove and over and spec.desired_state is DesiredState.RUNNING):
-        return ended
-    return replace(ended, actions=(DeleteObject(),), say_first=True)
-
-
-def _restart_wanted(declared: Declared, current: ObservedContainer) -> bool:
-    """Whether the user asked for a restart that the present run does not answer to."""
-    return declared.restarted_at not in ("", current.restarted_at)
-
-
 def _with_ended_process(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
     """First the end is remembered, then said, then what the process held is freed."""
     if not endings.is_recorded(current):
-        return Plan((_record(declared, spec, current, now),))
+        return Plan((aftermath.record(declared, spec, current, now),))
     after = _without_process(declared, spec, replace(current, task=None), observed, now)
     return Plan((FreeProcess(current.id),), after.facts, say_first=True)
-
-
-def _record(
-    declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime, vanished: Reason | None = None
-) -> RecordExit:
-    """The end of a run, with what the restart policy must know of it later."""
-    began = _began(declared, current)
-    ended = (current.task.exited_at if current.task is not None else None) or now
-    runs = short_runs(spec.restart_policy.backoff, current.short_runs, began, ended)
-    return RecordExit(current.id, vanished, began, runs)
-
-
-def _began(declared: Declared, current: ObservedContainer) -> datetime | None:
-    """When the present run began: as this agent saw it, else as the status has it for the same run."""
-    status = declared.status
-    same = status.container_id == current.id and (status.restart_count or 0) == current.restarts
-    return current.started_at or (status.started_at if same else None)
-
-
-def _why_vanished(current: ObservedContainer, observed: Observation) -> Reason:
-    """What made a process vanish: nothing outlives a boot."""
-    rebooted = current.boot_id and observed.boot_id and current.boot_id != observed.boot_id
-    return Reason.NODE_REBOOTED if rebooted else Reason.ERROR
 
 
 def _with_created_process(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
@@ -412,7 +296,7 @@ def _with_created_process(spec: ContainerSpec, current: ObservedContainer, now: 
 def _with_running_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
         return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
-    if _restart_wanted(declared, current):
+    if aftermath.restart_wanted(declared, current):
         news = Announcement(Reason.RESTARTING, f"a restart was asked for ({declared.restarted_at})")
         return stopping.stop(current, StopCause.RESTART, stopping.manner(current, spec), now, news)
     if current.resources != declared.resources:
@@ -425,7 +309,7 @@ def _with_running_process(declared: Declared, spec: ContainerSpec, current: Obse
 def _with_paused_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
         return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
-    if _restart_wanted(declared, current):
+    if aftermath.restart_wanted(declared, current):
         return stopping.stop(current, StopCause.RESTART, stopping.manner(current, spec), now)
     if spec.desired_state is DesiredState.RUNNING:
         return Plan((ResumeContainer(current.id),))

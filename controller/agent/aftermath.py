@@ -1,0 +1,134 @@
+"""What follows the end of a process: it is remembered, started again, left at that, or goes with its object. Pure."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from controller.agent import endings
+from controller.agent.actions import (
+    Action,
+    Again,
+    DeleteObject,
+    RecordExit,
+    RememberStop,
+    StartContainer,
+    UpdateResources,
+)
+from controller.agent.decision import PATIENCE, Plan
+from controller.agent.declared import Declared
+from controller.agent.facts import Facts, Verdict
+from controller.agent.identity import ExitRecord, StopCause
+from controller.agent.observation import Observation, ObservedContainer
+from controller.agent.restarting import Restart, Stay, after_exit, short_runs
+from controller.api.container import ContainerSpec, ContainerState, DesiredState
+from controller.api.reasons import Reason
+
+
+def exited(
+    declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
+) -> Plan:
+    """What follows from an end that is remembered: by the user's wish first, else by the restart policy."""
+    ended = current.exit
+    if ended is None:
+        return Plan()
+    stopped = current.stop is not None and current.stop.cause is StopCause.USER
+    if spec.desired_state is DesiredState.STOPPED:
+        if not stopped:
+            return Plan((RememberStop(current.id),))
+        return Plan(
+            facts=endings.facts(current, ended, Verdict(Reason.STOPPED, endings.text(ended))), forget_failure=True
+        )
+    if spec.desired_state is DesiredState.PAUSED and stopped:
+        return _staying(spec, current, ended, Verdict(Reason.STOPPED), stuck=True)
+    if current.stop is not None or restart_wanted(declared, current):
+        return _start_again(declared, current, observed, now, Again(restarted_at=declared.restarted_at))
+    return _by_policy(declared, spec, current, observed, now)
+
+
+def _by_policy(
+    declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
+) -> Plan:
+    """The process has ended by itself: the restart policy decides."""
+    ended = current.exit
+    if ended is None:
+        return Plan()
+    match after_exit(spec.restart_policy, ended, current):
+        case Restart(at=at) if now >= at:
+            again = Again(current.retries + 1, ended.short_runs, current.restarted_at)
+            return _start_again(declared, current, observed, now, again)
+        case Restart(at=at):
+            return _waiting_to_restart(current, ended, at)
+        case Stay(reason=reason, message=message, stuck=stuck):
+            return _staying(spec, current, ended, Verdict(reason, message or endings.text(ended)), stuck=stuck)
+
+
+def _start_again(
+    declared: Declared, current: ObservedContainer, observed: Observation, now: datetime, again: Again
+) -> Plan:
+    held_back = endings.of_attempt(declared, observed, now, current)
+    if held_back is not None:
+        return held_back
+    return Plan((*resources_first(declared, current), StartContainer(current.id, again)))
+
+
+def _waiting_to_restart(current: ObservedContainer, ended: ExitRecord, at: datetime) -> Plan:
+    told = f"{ended.message or endings.text(ended)}; restart {current.restarts + 1} at {at:%Y-%m-%d %H:%M:%S} UTC"
+    why = Verdict(Reason.CRASH_LOOP_BACK_OFF, told)
+    facts = Facts(
+        ContainerState.RESTARTING,
+        why,
+        progressing=why,
+        container=current,
+        exit=ended,
+        next_restart_at=at,
+        # A wait that is soon over is not worth a write; the end itself is remembered by the container.
+        publish_after=ended.finished_at + PATIENCE,
+    )
+    return Plan(facts=facts, look_again=at)
+
+
+def _staying(spec: ContainerSpec, current: ObservedContainer, ended: ExitRecord, why: Verdict, *, stuck: bool) -> Plan:
+    if spec.desired_state is DesiredState.PAUSED:
+        why, stuck = Verdict(Reason.PAUSE_REFUSED, f"there is no process to pause: {endings.text(ended)}"), True
+    facts = replace(endings.facts(current, ended, why), stalled=why if stuck else None)
+    return removed_when_ended(spec, Plan(facts=facts))
+
+
+def removed_when_ended(spec: ContainerSpec, ended: Plan) -> Plan:
+    """With autoRemove the object goes, once its status has told of the end."""
+    over = ended.facts is not None and ended.facts.state is ContainerState.EXITED
+    if not (spec.auto_remove and over and spec.desired_state is DesiredState.RUNNING):
+        return ended
+    return replace(ended, actions=(DeleteObject(),), say_first=True)
+
+
+def restart_wanted(declared: Declared, current: ObservedContainer) -> bool:
+    """Whether the user asked for a restart that the present run does not answer to."""
+    return declared.restarted_at not in ("", current.restarted_at)
+
+
+def resources_first(declared: Declared, current: ObservedContainer) -> tuple[Action, ...]:
+    """Limits that changed while there was no process take effect with the next one."""
+    return (UpdateResources(current.id),) if current.resources != declared.resources else ()
+
+
+def record(
+    declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime, vanished: Reason | None = None
+) -> RecordExit:
+    """The end of a run, with what the restart policy must know of it later."""
+    began = _began(declared, current)
+    ended = (current.task.exited_at if current.task is not None else None) or now
+    runs = short_runs(spec.restart_policy.backoff, current.short_runs, began, ended)
+    return RecordExit(current.id, vanished, began, runs)
+
+
+def _began(declared: Declared, current: ObservedContainer) -> datetime | None:
+    """When the present run began: as this agent saw it, else as the status has it for the same run."""
+    status = declared.status
+    same = status.container_id == current.id and (status.restart_count or 0) == current.restarts
+    return current.started_at or (status.started_at if same else None)
+
+
+def why_vanished(current: ObservedContainer, observed: Observation) -> Reason:
+    """What made a process vanish: nothing outlives a boot."""
+    rebooted = current.boot_id and observed.boot_id and current.boot_id != observed.boot_id
+    return Reason.NODE_REBOOTED if rebooted else Reason.ERROR
