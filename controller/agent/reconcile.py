@@ -133,10 +133,12 @@ class Reconciler:
     async def _publish(self, declared: Declared, decided: Plan) -> float | None:
         assert decided.facts is not None  # noqa: S101 - for the type checker; the caller has looked
         try:
-            return await self._publisher.publish(declared, decided.facts)
+            later = await self._publisher.publish(declared, decided.facts)
         except kube_errors.Conflict:
             await self._read_again(declared.key)
             return 0.0
+        # The answer to a write may be the first to tell of an edit or a deletion; the watch then has nothing new to tell.
+        return later if _same_wish(declared, self._declared.get(declared.key)) else 0.0
 
     async def _object(self, key: Key) -> Declared | None:
         """The object as the watch brought it. One that the watch does not know, and that has containers, is asked for.
