@@ -1,0 +1,69 @@
+"""The loop around the plan: what the answer to its own write tells it must not get lost."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.facts import Facts
+from controller.agent.failures import FailureBook
+from controller.agent.observation import ObservedContainer
+from controller.agent.reconcile import Reconciler
+from tests.unit.agent.objects import KEY, NODE, body
+
+
+class Observed:
+    """A node without containers."""
+
+    async def settle(self, _key: object) -> None:
+        """Nothing was told."""
+
+    def of(self, _key: object) -> tuple[ObservedContainer, ...]:
+        return ()
+
+
+class Answering:
+    """Takes a status; the API server's answer shows what has become of the object meanwhile."""
+
+    def __init__(self, store: DeclaredStore, answer: dict[str, Any]) -> None:
+        self.store, self.answer = store, answer
+
+    async def publish(self, _declared: Declared, _facts: Facts) -> float | None:
+        self.store.put(self.answer)
+        return None
+
+
+def _object(version: str, **metadata: Any) -> dict[str, Any]:
+    whole = dict(body(desiredState="Stopped"))
+    whole["metadata"] = {**whole["metadata"], "resourceVersion": version, **metadata}
+    return whole
+
+
+def _reconciler(answer: dict[str, Any]) -> Reconciler:
+    store = DeclaredStore(NODE)
+    store.put(_object("1"))
+    return Reconciler(
+        api=cast(Any, None),
+        declared=store,
+        observed=cast(Any, Observed()),
+        images=cast(Any, SimpleNamespace(of=lambda _key: None)),
+        failures=FailureBook(),
+        actor=cast(Any, None),
+        publisher=cast(Any, Answering(store, answer)),
+        announce=None,
+        node=NODE,
+        containerd_lost_at=lambda: None,
+        boot_id="boot",
+    )
+
+
+@pytest.mark.feature("D6")
+async def test_a_deletion_that_the_answer_to_a_write_tells_of_is_looked_at() -> None:
+    deleted = _object("2", generation=2, deletionTimestamp="2026-01-01T00:00:00Z")
+
+    assert await _reconciler(deleted).reconcile(KEY) == 0
+
+
+async def test_an_answer_that_tells_nothing_new_settles_the_matter() -> None:
+    assert await _reconciler(_object("2")).reconcile(KEY) is None
