@@ -90,6 +90,18 @@ _events_discarded = Counter(
     f"{PREFIX}_runtime_event_streams_broken", "Times that containerd's event stream broke.", registry=REGISTRY
 )
 
+_output_bytes = Counter(
+    f"{PREFIX}_container_output_bytes", "Bytes of output written to logs.", ["stream"], registry=REGISTRY
+)
+_output_lines = Counter(
+    f"{PREFIX}_container_output_lines", "Lines of output written to logs.", ["stream"], registry=REGISTRY
+)
+_output_lost = Counter(
+    f"{PREFIX}_container_output_lost_bytes",
+    "Bytes of output that could not be written to their log.",
+    registry=REGISTRY,
+)
+
 for _result in _RESULTS:
     _reconciles.labels(_result)
 for _state in _STATES:
@@ -196,3 +208,14 @@ def watch_missed(count: int) -> None:
 def event_stream_broken() -> None:
     """Count a broken stream of containerd's events."""
     _events_discarded.inc()
+
+
+def output_moved(stream: str, count: int, lines: int) -> None:
+    """Count output of containers; `stream` is stdout or stderr."""
+    _output_bytes.labels(stream).inc(count)
+    _output_lines.labels(stream).inc(lines)
+
+
+def output_lost(count: int) -> None:
+    """Count output that is nowhere kept."""
+    _output_lost.inc(count)

@@ -13,17 +13,25 @@ from typing import Any, Final
 
 from controller.api.container import ContainerSpec, ContainerStatus
 from controller.api.crd import structural
-from controller.api.model import change_of, wire_name
+from controller.api.model import Change, Model, change_of, wire_name
 from controller.api.reasons import Reason
 
 _TABLE: Final = re.compile(r"(<!-- table (\w+)(?:: ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 _SPEC: Final = structural(ContainerSpec, filled_in=True)
 _STATUS: Final = structural(ContainerStatus, filled_in=False)
-_CHANGES: Final = {
-    wire_name(name): str(change_of(field.metadata)) for name, field in ContainerSpec.model_fields.items()
-}
-
 Schema = dict[str, Any]
+
+
+def _changes(model: type[Model], above: Change, prefix: str = "") -> Iterator[tuple[str, Change]]:
+    """What a change of each field does, by its path; a field without a mark of its own is as the one that it is in."""
+    for name, field in model.model_fields.items():
+        path, own = prefix + wire_name(name), change_of(field.metadata, above)
+        yield path, own
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Model):
+            yield from _changes(field.annotation, own, f"{path}.")
+
+
+_CHANGES: Final = dict(_changes(ContainerSpec, Change.RECREATE))
 
 
 def with_tables(page: str) -> str:
@@ -54,7 +62,7 @@ def _spec_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:
         for path, node, needed in _flattened(field, _SPEC["properties"][field], required=required):
             meaning, _, default = node["description"].partition(" Default: ")
             default = "**required**" if needed else default.removesuffix(".") or "—"
-            yield f"`{path}`", _type(node), default, _CHANGES[field], meaning
+            yield f"`{path}`", _type(node), default, str(_CHANGES.get(path, _CHANGES[field])), meaning
 
 
 def _status_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:

@@ -54,6 +54,10 @@ def _security(sentence: str, field: str, says: str, **context: Any) -> BadContai
     return _bad(sentence, f"securityContext.{field}", says, securityContext=context)
 
 
+def _logging(sentence: str, field: str, says: str, **logging: Any) -> BadContainer:
+    return _bad(sentence, f"logging.{field}", says, logging=logging)
+
+
 def _mount(sentence: str, field: str, says: str, **mount: Any) -> BadContainer:
     whole = {"mountPath": "/data", "hostPath": {"path": "/srv"}, **mount}
     mounts = [{name: value for name, value in whole.items() if value is not MISSING}]
@@ -417,6 +421,19 @@ MOUNTS: Final = [
     ),
 ]
 
+LOGGING: Final = [
+    _logging("the logging driver is unknown", "driver", "'cri', 'file' or 'none'", driver="json-file"),
+    _logging("the size of a log is no quantity", "maxSize", "is not a quantity", maxSize="10MB"),
+    _logging("the size of a log is a fraction", "maxSize", "write it in quotes", maxSize=0.5),
+    _logging("the log would hold only a few lines", "maxSize", "at least 64Ki; got '10k'", maxSize="10k"),
+    _logging("the size of a log is in thousandths", "maxSize", "write 10Mi", maxSize="10m"),
+    _logging("the size of a log is negative", "maxSize", "is not a quantity", maxSize="-1Mi"),
+    _logging("no log is kept at all", "maxFiles", "must be at least 1; got 0", maxFiles=0),
+    _logging("the number of logs has no bound to speak of", "maxFiles", "must be at most 100", maxFiles=101),
+    _logging("the number of logs is a text", "maxFiles", "must be a whole number", maxFiles="3"),
+    _bad("logging is one text", "logging", "must be an object", logging="cri"),
+]
+
 BAD_CONTAINERS: Final = [
     *IMAGE_AND_PROCESS,
     *ENVIRONMENT,
@@ -424,4 +441,5 @@ BAD_CONTAINERS: Final = [
     *LIMITS_AND_DEVICES,
     *SECURITY,
     *MOUNTS,
+    *LOGGING,
 ]

@@ -36,6 +36,7 @@ from controller.agent.observation import ObservedContainer
 from controller.agent.observed import ObservedStore
 from controller.agent.processes import Processes
 from controller.agent.removal import Remover
+from controller.agent.streams.hub import Streams
 from controller.api.container import FINALIZER, ContainerSpec
 from controller.containerd.errors import NotFound
 from controller.kube import errors as kube_errors
@@ -58,6 +59,7 @@ class Actor:
         creator: Creator,
         processes: Processes,
         remover: Remover,
+        streams: Streams,
         announce: Announce,
     ) -> None:
         self._api = api
@@ -68,6 +70,7 @@ class Actor:
         self._creator = creator
         self._processes = processes
         self._remover = remover
+        self._streams = streams
         self._announce = announce
         self._began: dict[Key, float] = {}
 
@@ -112,14 +115,21 @@ class Actor:
             case DeleteObject():
                 await self._delete(_sure(declared))
             case RemoveContainer():
-                await self._remover.remove(action.id)
-                if declared is None:
-                    metrics.orphan_removed()
+                await self._remove(action.id, declared)
             case _:
                 assert_never(action)
         news = getattr(action, "announcement", None)
         if news is not None and declared is not None:
             self._announce(declared, news)
+
+    async def _remove(self, container_id: str, declared: Declared | None) -> None:
+        """Remove the container; its logs go with its object, and stay when the container is only replaced."""
+        known = self._observed.get(container_id)
+        await self._remover.remove(container_id)
+        if known is not None and (declared is None or declared.uid != known.uid):
+            self._streams.erase(known.key, known.uid)
+        if declared is None:
+            metrics.orphan_removed()
 
     async def _create(self, declared: Declared) -> None:
         ready = self._images.ready(declared.key)
@@ -144,6 +154,7 @@ class Actor:
 
     async def _release(self, declared: Declared) -> None:
         """Take our finalizer off; an object that is gone already is as good."""
+        self._streams.erase(declared.key, declared.uid)
         try:
             await self._patch(declared, [name for name in declared.finalizers if name != FINALIZER])
         except kube_errors.NotFound:

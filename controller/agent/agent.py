@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from controller import log, metrics
@@ -33,8 +33,11 @@ from controller.agent.removal import Remover
 from controller.agent.rootfs import RootfsReader
 from controller.agent.runtimes import Runtimes
 from controller.agent.settings import Settings
+from controller.agent.streams.capture import Limits
+from controller.agent.streams.hub import Streams
 from controller.agent.users import Users
-from controller.api.container import NODE_LABEL
+from controller.api import quantity
+from controller.api.container import NODE_LABEL, Quantity
 from controller.api.reasons import Reason
 from controller.containerd.client import Containerd
 from controller.containerd.errors import ContainerdError
@@ -77,6 +80,7 @@ class Agent:
         self._listener = Listener(
             self._containerd, self._observed, self._queue.add, lambda: [one.key for one in self._declared]
         )
+        self._streams = Streams(settings.run_dir, settings.log_dir, self._log_limits)
         self._reader = RootfsReader(settings.run_dir / "rootfs")
         self._binder = Binder(self._api, settings.node_name, self._bound)
         self._reconciler = self._make_reconciler()
@@ -87,7 +91,7 @@ class Agent:
         runtimes = Runtimes(
             settings.runtimes, settings.default_runtime, settings.containerd_address, settings.host_root
         )
-        remover = Remover(containerd, observed, settings.snapshotter)
+        remover = Remover(containerd, observed, self._streams, settings.snapshotter)
         failures = FailureBook()
         creator = Creator(
             containerd=containerd,
@@ -105,8 +109,16 @@ class Agent:
             images=self._images,
             failures=failures,
             creator=creator,
-            processes=Processes(containerd, observed, here, runtimes, settings),
+            processes=Processes(
+                containerd=containerd,
+                observed=observed,
+                node=here,
+                runtimes=runtimes,
+                streams=self._streams,
+                settings=settings,
+            ),
             remover=remover,
+            streams=self._streams,
             announce=self._announce,
         )
         return Reconciler(
@@ -133,6 +145,7 @@ class Agent:
             for closing in (self._containerd.close, self._registry.close, self._client.close, self._images.close):
                 stack.push_async_callback(closing)
             stack.callback(self._reader.close)
+            stack.callback(self._streams.close)
             pages = web.application(self._freshness, self._count)
             runner = await web.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
             stack.push_async_callback(runner.cleanup)
@@ -150,6 +163,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listener.run(), name="listen")
             await self._listener.listed.wait()
+            self._streams.open(self._observed.all())
             await self._sweep()
             await self._kind_served()
             for name, part in self._parts():
@@ -231,6 +245,18 @@ class Agent:
         if declared is not None:
             self._announce(declared, Announcement(reason, message))
 
+    def _log_limits(self, key: Key) -> Limits | None:
+        """How much of an object's output is kept; None while nothing valid is declared."""
+        declared = self._declared.get(key)
+        if declared is None or declared.spec is None:
+            return None
+        return Limits(_whole(declared.spec.logging.max_size), declared.spec.logging.max_files)
+
     def _count(self) -> None:
         """Bring the gauge of containers by state up to date."""
         metrics.containers(Counter(engine_state(container).value for container in self._observed.all()))
+
+
+@lru_cache
+def _whole(size: Quantity) -> int:
+    return quantity.whole(size)

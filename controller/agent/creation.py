@@ -162,6 +162,7 @@ def _labels(
         identity.IMAGE_ID: ready.image.config_digest,
         identity.CHAIN_ID: ready.image.chain_id,
         identity.RUNTIME: runtime.name,
+        identity.LOG_DRIVER: wanted.logging.driver,
         identity.STOP_SIGNAL: str(_signal(stop_signal)),
         identity.GRACE: str(wanted.termination_grace_period_seconds),
         identity.RESTARTS: "0",

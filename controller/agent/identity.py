@@ -26,6 +26,7 @@ RESOURCES: Final = PREFIX + "resources"
 IMAGE_ID: Final = PREFIX + "image-id"
 CHAIN_ID: Final = PREFIX + "chain-id"
 RUNTIME: Final = PREFIX + "runtime-name"
+LOG_DRIVER: Final = PREFIX + "log-driver"
 STOP_SIGNAL: Final = PREFIX + "stop-signal"
 GRACE: Final = PREFIX + "grace-seconds"
 RESTARTS: Final = PREFIX + "restart-count"
@@ -43,7 +44,8 @@ _MAX_NUMBER: Final = 2**31 - 1
 _YEARS: Final = range(1970, 9000)
 """Times outside can't be reckoned with, nor written into a status."""
 HISTORY_LENGTH: Final = 5
-_MAX_MESSAGE: Final = 512
+_MAX_MESSAGE: Final = 3000
+"""Bytes of a message as JSON: containerd's bound for a label is 4096 bytes, key and value together."""
 
 Key = tuple[str, str]
 """Namespace and name of an object."""
@@ -120,7 +122,7 @@ def read_stop(labels: Mapping[str, str]) -> StopMark | None:
 
 
 def exit_label(record: ExitRecord) -> dict[str, str]:
-    """The label that remembers how the last process ended. The message is cut: a label holds 4096 bytes with its name."""
+    """The label that remembers how the last process ended. The message is cut when it is too long for a label."""
     raw = {
         "code": record.code,
         "signal": record.signal,
@@ -224,4 +226,7 @@ def _time(text: str) -> datetime:
 
 def _text(message: str) -> str:
     """Short, and free of what UTF-8 has no code for."""
-    return message[:_MAX_MESSAGE].encode(errors="replace").decode()
+    text = message[:_MAX_MESSAGE].encode(errors="replace").decode()
+    while len(json.dumps(text, ensure_ascii=False).encode()) > _MAX_MESSAGE:
+        text = text[: len(text) * 7 // 8]
+    return text

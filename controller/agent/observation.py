@@ -41,6 +41,8 @@ class ObservedContainer:
     image_id: str = ""
     chain_id: str = ""
     runtime_name: str = ""
+    log_driver: str = ""
+    """Where its output goes; empty in containers of an agent that kept none."""
     stop_signal: int = 15
     grace_seconds: int = 10
     restarts: int = 0

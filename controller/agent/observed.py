@@ -62,6 +62,7 @@ def _remembered(labels: Mapping[str, str]) -> dict[str, Any]:
         "image_id": labels.get(identity.IMAGE_ID, ""),
         "chain_id": labels.get(identity.CHAIN_ID, ""),
         "runtime_name": labels.get(identity.RUNTIME, ""),
+        "log_driver": labels.get(identity.LOG_DRIVER, ""),
         "stop_signal": identity.read_number(labels, identity.STOP_SIGNAL, 15),
         "grace_seconds": identity.read_number(labels, identity.GRACE, 10),
         "restarts": identity.read_number(labels, identity.RESTARTS, 0),

@@ -7,7 +7,7 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller.agent import cgroups, hostpaths, identity
@@ -19,6 +19,8 @@ from controller.agent.observation import ObservedContainer, ObservedTask, TaskSt
 from controller.agent.observed import ObservedStore
 from controller.agent.runtimes import Runtimes
 from controller.agent.settings import Settings
+from controller.agent.streams.hub import Streams
+from controller.agent.streams.logs import Output
 from controller.api.container import ContainerSpec
 from controller.api.reasons import Reason
 from controller.containerd import errors
@@ -32,20 +34,28 @@ _VANISHED = {
     Reason.NODE_REBOOTED: "the node was restarted while the process ran",
     Reason.ERROR: "the process is gone, and nobody saw how it ended",
 }
-NO_OUTPUT = "/dev/null"
-"""Where a terminal's output goes; without a terminal the shim takes an empty path for the same."""
+EARLY = timedelta(seconds=2)
+"""A process that ended so soon after its start may never have been the user's program."""
 
 
 class Processes:
     """Processes of this node's containers."""
 
     def __init__(
-        self, containerd: Containerd, observed: ObservedStore, node: Node, runtimes: Runtimes, settings: Settings
+        self,
+        *,
+        containerd: Containerd,
+        observed: ObservedStore,
+        node: Node,
+        runtimes: Runtimes,
+        streams: Streams,
+        settings: Settings,
     ) -> None:
         self._containerd = containerd
         self._observed = observed
         self._node = node
         self._runtimes = runtimes
+        self._streams = streams
         self._settings = settings
 
     async def start(self, current: ObservedContainer, wanted: ContainerSpec, *, again: Again | None) -> None:
@@ -126,9 +136,9 @@ class Processes:
     async def _create_task(
         self, current: ObservedContainer, rootfs: tuple[Mount, ...], wanted: ContainerSpec, options: Any
     ) -> None:
-        output = NO_OUTPUT if wanted.tty else ""
+        stdio = self._streams.prepare(current, wanted.logging.driver, tty=wanted.tty)
         await self._containerd.tasks.create(
-            current.id, rootfs, stdout=output, stderr="", terminal=wanted.tty, options=options
+            current.id, rootfs, stdout=stdio.stdout, stderr=stdio.stderr, terminal=wanted.tty, options=options
         )
 
     async def _confirm_mounts(self, current: ObservedContainer, wanted: ContainerSpec) -> None:
@@ -147,6 +157,7 @@ class Processes:
                 hostpaths.confirm_mount(resolved, field=field, pid=task.pid)
         except hostpaths.HostPathError:
             await self._containerd.tasks.delete(current.id)
+            self._streams.release(current.id)
             raise
 
     async def _rootfs(self, current: ObservedContainer) -> tuple[Mount, ...]:
@@ -167,6 +178,7 @@ class Processes:
         if fresh is not None and fresh.task is not None:
             await self._containerd.tasks.delete(current.id)
             self._observed.change(current.id, task=None)
+        self._streams.release(current.id)
         explained = start_errors.explain(error.detail)
         if isinstance(error, errors.NotFound) and explained.reason is Reason.START_ERROR:
             # Not the program or the runtime, but what the process was to be made from, has gone meanwhile: look again.
@@ -215,10 +227,11 @@ class Processes:
         self._observed.change(current.id, resources=digest)
 
     async def record_exit(self, current: ObservedContainer, action: RecordExit, *, init: bool) -> None:
-        """Write down how the process ended. What it held is freed by `free`.
+        """Write down how the process ended, with what it printed last if it failed. What it held is freed by `free`.
 
         With `init`, the runtime starts the init, and that it could not start the command shows in its exit code alone.
         """
+        output = await self._streams.drained(current)
         task = current.task
         status = exits.UNKNOWN_EXIT if action.vanished or task is None else task.exit_code
         path = f"{self._node.facts.cgroup_parent}/{self._settings.containerd_namespace}/{current.id}"
@@ -234,6 +247,9 @@ class Processes:
             started_at=action.started_at,
             short_runs=action.short_runs,
         )
+        record = _never_ran(current, record, output) or _with_output(record, output)
+        if action.vanished:
+            self._streams.release(current.id)
         await self._containerd.containers.update_labels(current.id, identity.exit_label(record))
         self._observed.change(current.id, exit=record)
 
@@ -243,6 +259,7 @@ class Processes:
             await self._containerd.tasks.delete(container_id)
         except errors.NotFound:
             pass
+        self._streams.release(container_id)
         self._observed.change(container_id, task=None, shim_unsure=False)
 
 
@@ -253,6 +270,23 @@ def _with_last_exit(current: ObservedContainer) -> tuple[PastExit, ...]:
         return current.history
     last = PastExit(current.restarts, ended.code, ended.finished_at, ended.reason, ended.started_at)
     return (last, *current.history)[: identity.HISTORY_LENGTH]
+
+
+def _with_output(record: ExitRecord, output: Output) -> ExitRecord:
+    if record.code == 0 or not output.text:
+        return record
+    return replace(record, message=f"{record.message}; last output:\n{output.text}")
+
+
+def _never_ran(current: ObservedContainer, record: ExitRecord, output: Output) -> ExitRecord | None:
+    """The end of a process that was the OCI runtime's to the last: it could not execute the program, and printed why."""
+    late = current.started_at is not None and record.finished_at - current.started_at > EARLY
+    if record.code != 1 or output.only_line is None or late:
+        return None
+    failed = start_errors.explain_output(output.only_line)
+    if failed is None:
+        return None
+    return replace(record, code=failed.exit_code, reason=failed.reason, message=failed.message)
 
 
 def _with_resources(document: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:

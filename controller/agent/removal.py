@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from controller import log
 from controller.agent.observation import TaskState
 from controller.agent.observed import ObservedStore
+from controller.agent.streams.hub import Streams
 from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.containerd.errors import ContainerdError, FailedPrecondition, NotFound
@@ -27,9 +28,10 @@ class TearDownError(Exception):
 class Remover:
     """Removes containers."""
 
-    def __init__(self, containerd: Containerd, observed: ObservedStore, snapshotter: str) -> None:
+    def __init__(self, containerd: Containerd, observed: ObservedStore, streams: Streams, snapshotter: str) -> None:
         self._containerd = containerd
         self._observed = observed
+        self._streams = streams
         self._snapshotter = snapshotter
 
     async def remove(self, container_id: str) -> None:
@@ -53,6 +55,7 @@ class Remover:
         if problems:
             await self._observed.refresh(container_id)
             raise TearDownError(container_id, problems)
+        self._streams.release(container_id)
         self._observed.drop(container_id)
 
     async def clear(self, container_id: str) -> None:

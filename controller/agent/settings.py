@@ -24,6 +24,8 @@ class Settings:
     """The agent's own directory for what need not survive a reboot."""
     boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id")
     """Where the id of the node's present boot is read; another one means that no process of before is left."""
+    log_dir: Path = Path("/var/log/tallyman/containers")
+    """Where the output of containers is kept; the same path for the agent and for the node."""
     init_path: Path | None = None
     """A static init on the node, for containers that ask for one."""
     runtimes: dict[str, str] = field(default_factory=lambda: {"runc": "runc", "crun": "crun"})

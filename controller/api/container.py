@@ -14,6 +14,8 @@ from controller.api.spec import EnvVar as EnvVar
 from controller.api.spec import HostPathSource as HostPathSource
 from controller.api.spec import HostPathType as HostPathType
 from controller.api.spec import ImagePullPolicy as ImagePullPolicy
+from controller.api.spec import Logging as Logging
+from controller.api.spec import LoggingDriver as LoggingDriver
 from controller.api.spec import Mount as Mount
 from controller.api.spec import MountPropagation as MountPropagation
 from controller.api.spec import Network as Network

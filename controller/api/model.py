@@ -65,6 +65,6 @@ def fields_that_change(model: type[Model], how: Change) -> frozenset[str]:
     return frozenset(name for name, field in model.model_fields.items() if change_of(field.metadata) is how)
 
 
-def change_of(metadata: list[object]) -> Change:
-    """The mark among a field's annotations; without one, a change recreates the container."""
-    return next((mark for mark in metadata if isinstance(mark, Change)), Change.RECREATE)
+def change_of(metadata: list[object], otherwise: Change = Change.RECREATE) -> Change:
+    """The mark among a field's annotations; without one, a change recreates the container, or does what the field around does."""
+    return next((mark for mark in metadata if isinstance(mark, Change)), otherwise)

@@ -30,6 +30,7 @@ MINIMUM_MEMORY: Final = Decimal(6 * 2**20)
 MINIMUM_CPU: Final = Decimal("0.001")
 MAXIMUM_CPU: Final = Decimal(100_000)
 MAXIMUM_BYTES: Final = Decimal(2**63 - 1)
+MINIMUM_LOG: Final = Decimal(64 * 2**10)
 LONGEST_ARGUMENT: Final = 131072
 """MAX_ARG_STRLEN of Linux: execve(2) refuses a longer argument or `NAME=value`, its NUL included."""
 
@@ -116,6 +117,13 @@ def kernel_parameters(spec: ContainerSpec) -> Iterator[FieldError]:
         yield FieldError(field_path(["sysctls", names[index]]), f"is set twice: {shown(name)}; keep one of them")
 
 
+def logging(spec: ContainerSpec) -> Iterator[FieldError]:
+    """A log holds more than a few lines."""
+    size = spec.logging.max_size
+    if not MINIMUM_LOG <= quantity.parse(size) <= MAXIMUM_BYTES:
+        yield FieldError("spec.logging.maxSize", f"must be at least 64Ki; got {_explained(size)}")
+
+
 def user(spec: ContainerSpec) -> Iterator[FieldError]:
     """User and group are each said in one way, and are numbers that the kernel has."""
     context = spec.security_context
@@ -200,6 +208,7 @@ RULES: Final[tuple[Rule, ...]] = (
     privileges,
     seccomp,
     mounts,
+    logging,
 )
 
 

@@ -107,6 +107,14 @@ UlimitName = Literal[
 UlimitValue = Annotated[Integer, Field(ge=-1, le=2**53)]
 
 
+class LoggingDriver(StrEnum):
+    """Where the output of a container goes."""
+
+    CRI = "cri"
+    FILE = "file"
+    NONE = "none"
+
+
 class EnvVar(Model):
     """One environment variable."""
 
@@ -237,6 +245,17 @@ class Mount(Model, json_schema_extra={"oneOf": [{"required": ["hostPath"]}]}):
     """Whether mounts made later on one side appear on the other: None, HostToContainer, or Bidirectional (privileged containers only)."""
 
 
+class Logging(Model):
+    """Where the output goes, and how much of it is kept."""
+
+    driver: LoggingDriver = LoggingDriver.CRI
+    """`cri`: a log on the node with time stamps, in the format of Kubernetes' runtimes, rotated; `file`: a file with the bytes as they are, not rotated; `none`: nothing is kept."""
+    max_size: Annotated[Quantity, Change.IN_PLACE] = "10Mi"
+    """Driver `cri`: bytes after which a new file is begun, with an optional suffix; at least `64Ki`."""
+    max_files: Annotated[Integer, Field(ge=1, le=100), Change.IN_PLACE] = 3
+    """Driver `cri`: most files that are kept of one run, the present one included."""
+
+
 class ContainerSpec(Model):
     """What the user declares."""
 
@@ -286,3 +305,5 @@ class ContainerSpec(Model):
     """How the container is connected."""
     mounts: Annotated[list[Mount], Field(max_length=256, json_schema_extra=keyed_by("mountPath"))] = []
     """What is mounted into the container."""
+    logging: Logging = Logging()
+    """Where the output goes, and how much of it is kept."""

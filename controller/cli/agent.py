@@ -112,6 +112,14 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     help="File with the id of the node's present boot.",
 )
 @_option(
+    "--log-dir",
+    envvar="TALLYMAN_LOG_DIR",
+    type=click.Path(path_type=Path),
+    default="/var/log/tallyman/containers",
+    show_default=True,
+    help="Directory for the output of containers.",
+)
+@_option(
     "--init-path",
     envvar="TALLYMAN_INIT_PATH",
     type=click.Path(path_type=Path),
@@ -186,6 +194,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     host_root: Path,
     run_dir: Path,
     boot_id_file: Path,
+    log_dir: Path,
     init_path: Path | None,
     runtimes: dict[str, str],
     metrics_address: tuple[str, int],
@@ -209,6 +218,7 @@ def agent(  # noqa: PLR0917 - click passes by name
         host_root=host_root,
         run_dir=run_dir,
         boot_id_file=boot_id_file,
+        log_dir=log_dir,
         init_path=init_path,
         runtimes=runtimes,
         default_runtime=next(iter(runtimes)),

@@ -25,10 +25,12 @@ IN_PLACE: Final = frozenset(
         "restartPolicy",
         "autoRemove",
         "healthCheck",
+        "logging.maxSize",
+        "logging.maxFiles",
     }
 )
 """Fields, by their names on the wire, that take effect without a new container."""
-_SECTIONS: Final = frozenset({"securityContext", "network"})
+_SECTIONS: Final = frozenset({"securityContext", "network", "logging"})
 """Objects whose fields are named one by one."""
 _DIGITS: Final = 8
 """Hexadecimal digits per field: an accidental match of a changed field has one chance in four thousand million."""
@@ -69,7 +71,8 @@ def decode(label: str) -> dict[str, str]:
 def _fields(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if name in _SECTIONS:
-            yield from ((f"{name}.{inner}", innermost) for inner, innermost in value.items())
+            named = ((f"{name}.{inner}", innermost) for inner, innermost in value.items())
+            yield from ((path, innermost) for path, innermost in named if path not in IN_PLACE)
         elif name not in IN_PLACE:
             yield name, value
 

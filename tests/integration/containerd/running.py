@@ -19,11 +19,12 @@ _NAMESPACES = ("pid", "ipc", "uts", "mount", "network")
 T = TypeVar("T")
 
 
-def spec_for(args: list[str], cgroup: str) -> dict[str, Any]:
+def spec_for(args: list[str], cgroup: str, *, terminal: bool = False) -> dict[str, Any]:
     """Return the smallest OCI runtime spec that runs `args` of a busybox image."""
     return {
         "ociVersion": "1.0.2",
         "process": {
+            "terminal": terminal,
             "user": {"uid": 0, "gid": 0},
             "args": args,
             "env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
@@ -67,13 +68,14 @@ async def make_box(
     stderr: str = "",
     options: RuncOptions | None = None,
     create: bool = True,
+    terminal: bool = False,
 ) -> Box:
     """Register a container that runs `args`, prepare its filesystem and, unless told not to, create its task."""
     box = Box(client, f"box-{uuid4().hex[:12]}")
     # The container before its snapshot: a snapshot that nothing refers to yet may be collected at any moment.
     await client.containers.create(
         container_id=box.id,
-        spec=spec_for(list(args), f"/tallyman/{client.namespace}/{box.id}"),
+        spec=spec_for(list(args), f"/tallyman/{client.namespace}/{box.id}", terminal=terminal),
         snapshotter=SNAPSHOTTER,
         snapshot_key=box.id,
         image=image.name,

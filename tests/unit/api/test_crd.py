@@ -103,6 +103,9 @@ def test_exactly_these_defaults_are_written_by_the_api_server() -> None:
         "spec.network": {},
         "spec.network.mode": "none",
         "spec.securityContext.seccompProfile.type": "RuntimeDefault",
+        "spec.logging.driver": "cri",
+        "spec.logging.maxSize": "10Mi",
+        "spec.logging.maxFiles": 3,
     }
 
 

@@ -67,6 +67,7 @@ WHOLE = {
             "mountPropagation": "HostToContainer",
         }
     ],
+    "logging": {"driver": "file", "maxSize": "1Mi", "maxFiles": 9},
 }
 
 

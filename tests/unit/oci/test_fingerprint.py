@@ -36,6 +36,8 @@ def made(**fields: Any) -> ContainerSpec:
         pytest.param({"stopSignal": "SIGINT"}, [], id="the stop signal"),
         pytest.param({"imagePullPolicy": "Never"}, [], id="the pull policy"),
         pytest.param({"nodeName": "node-a"}, [], id="the node"),
+        pytest.param({"logging": {"driver": "none"}}, ["logging.driver"], id="the logging driver"),
+        pytest.param({"logging": {"maxSize": "1Mi", "maxFiles": 9}}, [], id="how much output is kept"),
     ],
 )
 def test_changes(fields: dict[str, Any], changed: list[str]) -> None:
