@@ -48,6 +48,7 @@ class AgentProcess:
             "TALLYMAN_REGISTRY_CONFIG_DIR": str(self.directory / "registries"),
             "TALLYMAN_SECCOMP_DIR": str(self.directory / "seccomp"),
             "TALLYMAN_RUN_DIR": str(self.directory / "run"),
+            "TALLYMAN_LOG_DIR": str(self.directory / "containers"),
             "TALLYMAN_INIT_PATH": str(self.containerd.init_path),
             "TALLYMAN_LOG_LEVEL": "debug",
             **self.settings,

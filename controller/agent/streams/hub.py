@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from controller import log
 from controller.agent.identity import Key
@@ -101,15 +100,18 @@ class Streams:
                 case LoggingDriver.NONE:
                     return Stdio(NO_OUTPUT if tty else "", "")
                 case LoggingDriver.FILE:
-                    path = quote(str(logs.begin_run(self._logs_of(container), logs.RAW)))
-                    return Stdio(f"file://{path}", "" if tty else f"file://{path}")
+                    path = str(logs.begin_run(self._logs_of(container), logs.RAW))
+                    return Stdio(path, "" if tty else path)
                 case LoggingDriver.CRI:
                     return self._prepare_pipes(container, pipes.STREAMS[:1] if tty else pipes.STREAMS)
         except OSError as error:
             raise OutputError(f"the output can't be captured: {error.strerror or error}: {error.filename}") from error
 
     async def drained(self, container: ObservedContainer) -> logs.Output:
-        """The end of what an ended process has printed, once all of it is moved or that takes too long."""
+        """The end of what an ended process has printed, once all of it is moved or that takes too long.
+
+        With driver `file` it is what the shim has written by now, and nobody tells whether that is all.
+        """
         capture = self._captures.get(container.id)
         if capture is not None:
             with suppress(TimeoutError):

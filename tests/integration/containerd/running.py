@@ -13,6 +13,10 @@ from controller.containerd.pull.image import Image
 from controller.containerd.tasks import Exit, RuncOptions
 
 SNAPSHOTTER = "overlayfs"
+_DEVICES = (
+    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+    {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"]},
+)
 _NAMESPACES = ("pid", "ipc", "uts", "mount", "network")
 
 
@@ -31,7 +35,7 @@ def spec_for(args: list[str], cgroup: str, *, terminal: bool = False) -> dict[st
             "cwd": "/",
         },
         "root": {"path": "rootfs"},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, *(_DEVICES if terminal else ())],
         "linux": {"cgroupsPath": cgroup, "namespaces": [{"type": kind} for kind in _NAMESPACES]},
     }
 

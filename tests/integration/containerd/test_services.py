@@ -14,7 +14,8 @@ from controller.containerd.descriptors import Descriptor
 from controller.containerd.digests import digest_of
 from controller.containerd.snapshots import SnapshotKind
 from hack.lab import containerd_daemon
-from tests.integration.conftest import SNAPSHOTTER, collect_garbage
+from tests.integration.conftest import collect_garbage
+from tests.integration.containerd.pulling import SNAPSHOTTER
 
 
 async def test_which_containerd_it_is(client: Containerd, containerd: containerd_daemon.Containerd) -> None:
