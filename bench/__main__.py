@@ -8,13 +8,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import measure, raw
+from bench import measure, output, raw
 from bench.cluster import Cluster, connected
 from bench.world import World, world
 from controller.containerd.client import Containerd
 
 AT_ONCE = 8
 REST_SECONDS = 30.0
+PRINTERS = (1, 50)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ async def _rows(cluster: Cluster, client: Containerd, here: World, count: int, b
     rows.append(await _exits(cluster, client, here, made_from, count))
     rows.append(await _writes(cluster, here))
     await measure.remove(cluster, "template")
+    rows += [await _output(cluster, client, here, count) for count in PRINTERS]
     return rows
 
 
@@ -93,6 +95,19 @@ async def _writes(cluster: Cluster, here: World) -> Row:
     return Row(
         "(d) API writes per life", f"{per_life:.1f}", "user's own 2", f"{per_life / 2:.2f} x", "≤ 4", per_life <= 4
     )
+
+
+async def _output(cluster: Cluster, client: Containerd, here: World, count: int) -> Row:
+    await measure.start(cluster, "template", here.busybox)
+    made_from = await raw.template(client, cluster.statuses["template"]["containerID"])
+    await measure.remove(cluster, "template")
+    floor = await output.of_cat(client, made_from, here.directory / f"cat-{count}", count)
+    ours = await output.of_agent(cluster, here, count)
+    name = f"(f) output of {count} container{'s' if count > 1 else ''}"
+    value, baseline = (f"{rate.megabytes:.0f} MB/s at {rate.cpu:.0f} % CPU" for rate in (ours, floor))
+    ratio = f"{ours.megabytes / floor.megabytes:.2f} x"
+    target = "≥ 100 MB/s" if count == 1 else ""
+    return Row(name, value, f"cat {baseline}", ratio, target, ours.megabytes >= 100)
 
 
 async def _rest(here: World, count: int) -> Row:

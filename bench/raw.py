@@ -34,7 +34,7 @@ async def template(client: Containerd, container_id: str) -> Template:
     return Template(parent, json.loads(record.spec_json))
 
 
-async def start(client: Containerd, made_from: Template) -> str:
+async def start(client: Containerd, made_from: Template, *, stdout: str = "", stderr: str = "") -> str:
     """Run one container and return its id."""
     container_id = uuid4().hex * 2
     spec = json.loads(json.dumps(made_from.spec))
@@ -44,7 +44,7 @@ async def start(client: Containerd, made_from: Template) -> str:
     )
     # After the record: garbage collection may take a snapshot that nothing refers to at any moment.
     rootfs = await client.snapshots.prepare(SNAPSHOTTER, container_id, made_from.parent)
-    await client.tasks.create(container_id, rootfs)
+    await client.tasks.create(container_id, rootfs, stdout=stdout, stderr=stderr)
     await client.tasks.start(container_id)
     return container_id
 

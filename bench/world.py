@@ -27,6 +27,8 @@ class World:
     node: lab.Containerd
     cluster: lab.ControlPlane
     image: str
+    busybox: str
+    directory: Path
     agent: Daemon
     metrics: str
 
@@ -41,7 +43,9 @@ def world(directory: Path) -> Iterator[World]:
     ):
         os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
         image = f"{registry.address}/hello:bench"
+        busybox = f"{registry.address}/busybox:bench"
         lab.push(registry.address, "hello:bench", lab.hello())
+        lab.push(registry.address, "busybox:bench", lab.busybox())
         kubectl = find_kubectl(Path(sys.executable).parent)
         subprocess.run(
             [str(kubectl), "apply", "-f", str(ROOT / "crds")], check=True, timeout=60, stdout=subprocess.DEVNULL
@@ -52,7 +56,7 @@ def world(directory: Path) -> Iterator[World]:
         agent = _agent(directory / "agent", node, cluster, metrics)
         try:
             agent.start(ready=lambda: _answers(metrics), timeout=READY_SECONDS)
-            yield World(node, cluster, image, agent, metrics)
+            yield World(node, cluster, image, busybox, directory, agent, metrics)
         finally:
             agent.stop()
 
@@ -68,6 +72,7 @@ def _agent(directory: Path, node: lab.Containerd, cluster: lab.ControlPlane, met
         "TALLYMAN_METRICS_ADDRESS": metrics,
         "TALLYMAN_INIT_PATH": str(node.init_path),
         "TALLYMAN_RUN_DIR": str(directory / "run"),
+        "TALLYMAN_LOG_DIR": str(directory / "containers"),
         "TALLYMAN_REGISTRY_CONFIG_DIR": str(directory / "certs.d"),
         "TALLYMAN_LOG_LEVEL": "warning",
     }

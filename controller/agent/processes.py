@@ -122,7 +122,8 @@ class Processes:
         except errors.AlreadyExists:
             if await self._is_created(current.id):
                 return
-            await self.free(current.id)
+            # Not `free`: a shim that is being made just now must find its pipes as they are.
+            await self._delete(current.id)
             await self._create_task(current, rootfs, wanted, runtime.options)
 
     async def _is_created(self, container_id: str) -> bool:
@@ -169,8 +170,12 @@ class Processes:
             return await snapshots.mounts(snapshotter, current.id)
 
     async def _explain(self, current: ObservedContainer, error: ContainerdError) -> None:
-        """Take back the process that could not be started, and say why; raises in every case but one: it runs after all."""
-        if error.transient or not error.operation.startswith("Tasks."):
+        """Take back the process that could not be started, and say why; raises in every case but one: it runs after all.
+
+        What is still being cleared away of an attempt that was cut short is no fault of the container: it is tried again.
+        """
+        passing = error.transient or isinstance(error, errors.AlreadyExists)
+        if passing or not error.operation.startswith("Tasks."):
             raise error
         fresh = await self._observed.refresh(current.id)
         if fresh is not None and fresh.task is not None and fresh.task.state is not TaskState.CREATED:
@@ -184,6 +189,12 @@ class Processes:
             # Not the program or the runtime, but what the process was to be made from, has gone meanwhile: look again.
             raise error
         raise StartFailed(explained) from error
+
+    async def _delete(self, container_id: str) -> None:
+        try:
+            await self._containerd.tasks.delete(container_id)
+        except errors.NotFound:
+            pass
 
     async def remember_stop(self, container_id: str, cause: StopCause) -> None:
         """Write down that, when and why the container is to stop."""
@@ -255,10 +266,7 @@ class Processes:
 
     async def free(self, container_id: str) -> None:
         """Delete the ended process with its shim; its root filesystem stays."""
-        try:
-            await self._containerd.tasks.delete(container_id)
-        except errors.NotFound:
-            pass
+        await self._delete(container_id)
         self._streams.release(container_id)
         self._observed.change(container_id, task=None, shim_unsure=False)
 

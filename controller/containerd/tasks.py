@@ -4,6 +4,7 @@ One task a container. What follows from a state or an exit is not decided here.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,9 @@ RESOURCES_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResourc
 """The type URL of the OCI runtime spec's `linux.resources`; its value is JSON."""
 
 RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
+
+_LEFTOVER = re.compile(r"mkdir \S+: file exists|container with given ID already exists|container `\S+` already exists")
+"""What Create says, without a code of its own, while containerd still clears away an attempt whose caller has gone."""
 
 RUNTIME_TIMEOUT = 20.0
 """Seconds for what starts an OCI runtime: on a loaded node runc alone may take seconds."""
@@ -125,7 +129,12 @@ class Tasks:
             terminal=terminal,
             options=None if options is None else _options(options),
         )
-        return (await self._caller.unary(CREATE, request, timeout)).pid
+        try:
+            return (await self._caller.unary(CREATE, request, timeout)).pid
+        except errors.ContainerdError as error:
+            if _LEFTOVER.search(error.detail):
+                raise errors.AlreadyExists(error.operation, error.detail) from error
+            raise
 
     async def start(self, container_id: str, timeout: float = RUNTIME_TIMEOUT) -> int:
         """Start the program of a created task and return its pid; raises `FailedPrecondition` when it runs already."""

@@ -84,6 +84,19 @@ def test_a_container_that_prints_while_there_is_no_agent_waits_unharmed(
     assert is_running(namespace.get("chatty"))
 
 
+@pytest.mark.feature("X1", "L11", "L15")
+def test_last_words_wait_for_the_next_agent(namespace: Namespace, agent: AgentProcess, log_dir: Path) -> None:
+    namespace.shell("web", "echo first; sleep 1; echo last words; exit 3")
+    pid = status(namespace.running("web"))["pid"]
+    agent.kill()
+    waiting.until(lambda: not Path(f"/proc/{pid}").exists(), "the process has ended")
+    agent.start()
+    body = namespace.wait("web", has_exited)
+
+    assert lines(log_dir, body) == ["first", "last words"]
+    assert condition(body, "Ready")["message"].endswith("first\nlast words")
+
+
 @pytest.mark.feature("L11")
 def test_the_end_of_the_output_of_a_process_that_failed_is_told(namespace: Namespace, log_dir: Path) -> None:
     namespace.shell("failing", "for i in $(seq 200); do echo line $i; done; echo 'no database' >&2; exit 3")

@@ -18,7 +18,8 @@ from controller.agent.identity import Key
 from controller.agent.observation import ObservedContainer
 from controller.agent.streams import logs, pipes
 from controller.agent.streams.capture import Capture, Limits, Stream, open_capture
-from controller.agent.streams.journal import Journal
+from controller.agent.streams.held import Held
+from controller.agent.streams.journal import CHUNK, Journal
 from controller.api.container import LoggingDriver
 from controller.api.reasons import Reason
 from controller.oci.errors import OCIError
@@ -60,6 +61,7 @@ class Streams:
         self._captures: dict[str, Capture] = {}
         self._readable: dict[int, tuple[Capture, Stream]] = {}
         self._journal: Journal | None = None
+        self._held = Held(self._directory)
 
     def open(self, containers: Iterable[ObservedContainer]) -> None:
         """Go on where the last agent was: finish what it had begun, read again what still runs, clear away the rest.
@@ -83,6 +85,7 @@ class Streams:
         if self._journal is not None:
             asyncio.get_running_loop().remove_reader(self._poll.fileno())
             self._journal.close()
+        self._held.close()
         for capture in self._captures.values():
             capture.close()
         self._captures.clear()
@@ -141,10 +144,11 @@ class Streams:
         known = logs.runs(directory) if any(fifo.exists() for fifo in fifos) else []
         path = known[-1] if known else logs.begin_run(directory, logs.CRI)
         self._attach(container.id, open_capture(self._directory, container.id, container.key, path, names))
+        self._held.hold(fifos)
         return Stdio(str(fifos[0]), str(fifos[-1]) if len(fifos) > 1 else "")
 
     def _take_over(self, container_id: str, container: ObservedContainer | None, names: set[str]) -> None:
-        """Read the pipes of a process again, or finish what one has written that is gone."""
+        """Read the pipes of a process again, also of one that is not there yet: its shim may wait for a reader just now."""
         if container is None:
             self.release(container_id)
             return
@@ -157,11 +161,16 @@ class Streams:
             _log.error("output can't be captured", container=container_id[:12], error=error.strerror)
             return
         self._attach(container_id, capture)
-        # A new reader is not told that all writers have gone before it came.
-        for stream in capture.streams:
-            self._move(capture, stream)
-        if container.task is None:
-            self._end(container_id)
+        self._held.hold([stream.fifo for stream in capture.streams])
+        if container.task is not None:
+            for stream in capture.streams:
+                self._ask(capture, stream)
+
+    def _ask(self, capture: Capture, stream: Stream) -> None:
+        """Find out whether a pipe has ended: a new reader is not told that all writers had gone before it came."""
+        for _ in range(2 * pipes.MOST // CHUNK):
+            if not self._move(capture, stream):
+                return
 
     def _attach(self, container_id: str, capture: Capture) -> None:
         self._captures[container_id] = capture

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 STREAMS: Final = ("stdout", "stderr")
-_MOST: Final = 2**20
+MOST: Final = 2**20
+"""Bytes that a pipe holds, where the kernel allows it."""
 _MAX_SIZE: Final = Path("/proc/sys/fs/pipe-max-size")
 _REST: Final = ".rest"
 
@@ -63,4 +64,4 @@ def found(directory: Path) -> Iterator[tuple[str, str]]:
 
 @cache
 def _size() -> int:
-    return min(int(_MAX_SIZE.read_text()), _MOST)
+    return min(int(_MAX_SIZE.read_text()), MOST)

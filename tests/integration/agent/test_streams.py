@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +14,7 @@ from controller.agent.streams import cri, logs, pipes
 from controller.agent.streams.capture import Limits
 from controller.agent.streams.hub import Stdio, Streams
 from controller.api.container import LoggingDriver
+from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.containerd.pull.image import Image
 from controller.containerd.tasks import Exit
@@ -83,6 +85,7 @@ async def node(node_directory: Path) -> AsyncIterator[NodeWithLogs]:
     made = NodeWithLogs(node_directory)
     yield made
     made.streams.close()
+    shutil.rmtree(made.run_dir)  # which ends the holder, too
 
 
 @pytest.fixture
@@ -164,6 +167,57 @@ async def test_a_container_waits_for_the_next_agent_and_goes_on(printing: Print,
     await one.until(lambda: len(one.lines) >= count)
 
     assert one.lines == [f"{number} {padding}" for number in range(count)]
+
+
+@pytest.mark.feature("X1", "L15")
+@pytest.mark.parametrize("tty", [False, True], ids=["pipes", "tty"])
+async def test_what_is_printed_last_waits_for_the_next_agent(printing: Print, node: NodeWithLogs, tty: bool) -> None:
+    one = await printing(f"sleep 0.5; yes {'x' * 79} | head -n 5000; echo last words", tty=tty)
+    node.streams.close()
+    await one.ended()
+    node.open()
+    output = await node.streams.drained(one.observed)
+    await one.remove()
+
+    assert len(one.lines) == 5001
+    assert output.text.endswith("last words")
+
+
+@pytest.mark.feature("X1", "L15")
+async def test_a_shim_that_has_no_agent_yet_finds_its_pipes_open(
+    client: Containerd, busybox: Image, node: NodeWithLogs
+) -> None:
+    one = Printer(node, await make_box(client, busybox, "true", create=False), LoggingDriver.CRI, tty=False)
+    stdio = node.streams.prepare(one.observed, LoggingDriver.CRI, tty=False)
+    node.streams.close()
+    rootfs = await client.snapshots.mounts(SNAPSHOTTER, one.box.id)
+    await client.tasks.create(one.box.id, rootfs, stdout=stdio.stdout, stderr=stdio.stderr, timeout=5)
+    node.open()
+
+    await client.tasks.delete(one.box.id)
+
+
+@pytest.mark.feature("L3", "L15")
+async def test_an_attempt_that_is_still_being_cleared_away_is_there_already(
+    client: Containerd, busybox: Image, node_directory: Path
+) -> None:
+    box = await make_box(client, busybox, "true", create=False)
+    fifos = [node_directory / name for name in pipes.STREAMS]
+    for fifo in fifos:
+        pipes.make(fifo)
+    rootfs = await client.snapshots.mounts(SNAPSHOTTER, box.id)
+    # Nobody reads the pipes, so the shim waits for longer than its caller does.
+    with pytest.raises(errors.DeadlineExceeded):
+        await client.tasks.create(box.id, rootfs, stdout=str(fifos[0]), stderr=str(fifos[1]), timeout=1)
+    with pytest.raises(errors.AlreadyExists):
+        await client.tasks.create(box.id, rootfs)
+    async with asyncio.timeout(SECONDS):
+        while True:
+            try:
+                await client.tasks.create(box.id, rootfs)
+                break
+            except errors.AlreadyExists:
+                await asyncio.sleep(0.1)
 
 
 @pytest.mark.feature("X1")
