@@ -98,9 +98,7 @@ async def _writes(cluster: Cluster, here: World) -> Row:
 
 
 async def _output(cluster: Cluster, client: Containerd, here: World, count: int) -> Row:
-    await measure.start(cluster, "template", here.busybox)
-    made_from = await raw.template(client, cluster.statuses["template"]["containerID"])
-    await measure.remove(cluster, "template")
+    made_from = await output.template(cluster, client, here)
     floor = await output.of_cat(client, made_from, here.directory / f"cat-{count}", count)
     ours = await output.of_agent(cluster, here, count)
     name = f"(f) output of {count} container{'s' if count > 1 else ''}"

@@ -39,6 +39,16 @@ def printer(image: str) -> Mapping[str, object]:
     return {**measure.container(image), "command": ["yes", LINE], "logging": {"maxSize": "64Mi", "maxFiles": 2}}
 
 
+async def template(cluster: Cluster, client: Containerd, here: World) -> raw.Template:
+    """What the agent makes of such a container."""
+    ready = cluster.expect("template", is_ready)
+    await cluster.apply("template", printer(here.busybox))
+    await asyncio.wait_for(ready, measure.TIMEOUT)
+    made = await raw.template(client, cluster.statuses["template"]["containerID"])
+    await measure.remove(cluster, "template")
+    return made
+
+
 async def of_agent(cluster: Cluster, here: World, count: int) -> Rate:
     """What the agent takes from that many containers at once."""
     names = [f"printer-{number}" for number in range(count)]
@@ -83,16 +93,15 @@ async def of_cat(client: Containerd, made_from: raw.Template, directory: Path, c
 
 
 async def _start(client: Containerd, made_from: raw.Template, fifo: Path) -> tuple[str, subprocess.Popen[bytes]]:
-    errors = fifo.with_suffix(".err")
-    for path in (fifo, errors):
-        pipes.make(path)
+    pipes.make(fifo)
     pipe = pipes.open_to_read(fifo)
     os.set_blocking(pipe, True)
+    held = os.open(fifo, os.O_RDWR)  # so that there is a writer until the shim is one
     cat = subprocess.Popen(["cat"], stdin=pipe, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - as a shell would
     os.close(pipe)
-    spec = {**made_from.spec, "process": {**made_from.spec["process"], "args": ["yes", LINE]}}
-    template = raw.Template(made_from.parent, spec)
-    return await raw.start(client, template, stdout=str(fifo), stderr=str(errors)), cat
+    container_id = await raw.start(client, made_from, stdout=str(fifo), stderr=os.devnull)
+    os.close(held)
+    return container_id, cat
 
 
 def _taken(process: subprocess.Popen[bytes]) -> int:

@@ -6,6 +6,7 @@ Every option is an environment variable too; those names are what a DaemonSet se
 import asyncio
 import platform
 import re
+import resource
 import signal
 from functools import partial
 from pathlib import Path
@@ -207,6 +208,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     """Run this node's agent: reconcile the Containers bound to it with its containerd."""
     log.configure(log_level, log_format)
     metrics.build(VERSION)
+    _allow_many_files()
     settings = Settings(
         node_name=node_name,
         containerd_address=containerd_address,
@@ -232,6 +234,12 @@ def agent(  # noqa: PLR0917 - click passes by name
         asyncio.run(_run(settings))
     except OSError as error:
         raise click.ClickException(f"{metrics_address[0]}:{metrics_address[1]}: {error.strerror or error}") from error
+
+
+def _allow_many_files() -> None:
+    """Each container takes up to three files; as many may be open as the node allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _run(settings: Settings) -> None:

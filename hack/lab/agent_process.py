@@ -57,6 +57,7 @@ class Agent:
             "TALLYMAN_REGISTRY_CONFIG_DIR": str(self.checkout.registry_config),
             "TALLYMAN_INIT_PATH": str(self.containerd.init_path),
             "TALLYMAN_RUN_DIR": str(self.checkout.run_dir / "agent"),
+            "TALLYMAN_LOG_DIR": str(self.checkout.local / "containers"),
         }
         lab_only = ("TALLYMAN_CACHE", "TALLYMAN_LAB_")
         users = {

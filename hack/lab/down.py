@@ -20,7 +20,7 @@ from hack.lab.kubectl import find_kubectl
 from hack.lab.progress import Progress
 
 DELETE_TIMEOUT = 30
-OURS = ("agent", "bin", "containerd", "control-plane", "registries", "registry")
+OURS = ("containers", "agent", "bin", "containerd", "control-plane", "registries", "registry")
 
 
 def down(checkout: Checkout, progress: Progress) -> None:

@@ -131,7 +131,7 @@ def namespace(cluster: Cluster, images: Images, node: Node, agent: AgentProcess)
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
-    """A directory of the node that containers of the test can write into: what they print is not kept."""
+    """A directory of the node that containers of the test can write into."""
     made = tmp_path / "shared"
     made.mkdir()
     made.chmod(0o777)
