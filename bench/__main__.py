@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import measure, output, raw
+from bench import measure, output, raw, restarting
 from bench.cluster import Cluster, connected
 from bench.world import World, world
 from controller.containerd.client import Containerd
@@ -47,6 +47,8 @@ async def _rows(cluster: Cluster, client: Containerd, here: World, count: int, b
     rows.append(await _writes(cluster, here))
     await measure.remove(cluster, "template")
     rows += [await _output(cluster, client, here, count) for count in PRINTERS]
+    rows.append(await _restarts(cluster, client, here, made_from, count))
+    rows.append(await _adoption(cluster, here, 2 * burst))
     return rows
 
 
@@ -106,6 +108,27 @@ async def _output(cluster: Cluster, client: Containerd, here: World, count: int)
     ratio = f"{ours.megabytes / floor.megabytes:.2f} x"
     target = "≥ 100 MB/s" if count == 1 else ""
     return Row(name, value, f"cat {baseline}", ratio, target, ours.megabytes >= 100)
+
+
+async def _restarts(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int) -> Row:
+    floor = _p(await raw.serial(client, made_from, count), 50)
+    p50 = _p(await restarting.restarts(cluster, here.image, count), 50)
+    name = "(g) exit → running again, p50"
+    ratio = f"{p50 / floor:.2f} x"
+    return Row(name, f"{p50:.1f} ms", f"raw start {floor:.1f} ms", ratio, "≤ 1.6 x", p50 <= 1.6 * floor)
+
+
+async def _adoption(cluster: Cluster, here: World, count: int) -> Row:
+    floor = await restarting.adopted(cluster, here, 0)
+    names = [f"running-{number}" for number in range(count)]
+    await measure.burst(cluster, here.image, names)
+    ours = await restarting.adopted(cluster, here, count)
+    await measure.remove(cluster, *names)
+    value = f"{ours.seconds:.2f} s, {ours.writes:.0f} writes"
+    ratio = f"{ours.seconds / floor.seconds:.2f} x"
+    name = f"(h) agent restart over {count} containers"
+    met = ours.seconds <= 3 and ours.writes == 0
+    return Row(name, value, f"over none {floor.seconds:.2f} s", ratio, "≤ 3 s, no write", met)
 
 
 async def _rest(here: World, count: int) -> Row:
