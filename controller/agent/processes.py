@@ -246,7 +246,8 @@ class Processes:
         task = current.task
         status = exits.UNKNOWN_EXIT if action.vanished or task is None else task.exit_code
         path = f"{self._node.facts.cgroup_parent}/{self._settings.containerd_namespace}/{current.id}"
-        oom_killed = await asyncio.to_thread(cgroups.oom_kills, path) > 0
+        # An end by our own SIGKILL is none by the kernel's, even if a child of the process met that before.
+        oom_killed = current.killed_at is None and await asyncio.to_thread(cgroups.oom_kills, path) > 0
         ended = exits.describe(status, oom_killed=oom_killed)
         record = ExitRecord(
             code=ended.code,

@@ -1,5 +1,7 @@
 """Objects that go: by the book, by hand, at once, and while nobody looks. The container goes with them, and nothing else does."""
 
+from pathlib import Path
+
 import pytest
 from kubernetes.client.exceptions import ApiException
 
@@ -146,3 +148,23 @@ def test_a_deleted_container_has_its_grace_period(namespace: Namespace, node: No
     assert node.has(container_id(body))
     namespace.wait_gone("web")
     assert node.of(namespace.name, "web") == []
+
+
+@pytest.mark.feature("D6", "L7")
+def test_a_container_with_a_thousand_children_goes_whole(namespace: Namespace, node: Node) -> None:
+    """The children ignore the stop signal."""
+    child = f"(trap '' TERM; exec sleep {FOREVER}) &"
+    parent = f"for i in $(seq 1000); do {child} done; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    namespace.shell("web", parent, terminationGracePeriodSeconds=1)
+    id_ = container_id(namespace.running("web"))
+
+    def pids() -> list[str]:
+        return node.cgroup_file(id_, "pids/cgroup.procs", "cgroup.procs").split()
+
+    waiting.until(lambda: len(pids()) > 1000, "a thousand children")
+    family = pids()
+    namespace.delete("web")
+    namespace.wait_gone("web")
+
+    assert [pid for pid in family if Path("/proc", pid).exists()] == []
+    node.wait_clean()

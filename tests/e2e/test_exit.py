@@ -1,7 +1,10 @@
 """How a process ended: noticed however fast it was, and told in the words of an engine."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.e2e import waiting
 from tests.e2e.cluster import Namespace
 from tests.e2e.node import Node
 from tests.e2e.objects import condition, container_id, has_exited, status
@@ -63,3 +66,16 @@ def test_what_has_ended_stays_ended_while_nobody_changes_it(namespace: Namespace
     body = namespace.wait("job", lambda body: has_exited(body) and container_id(body) != container_id(before))
     assert status(body)["exitCode"] == 4
     assert len(node.of(namespace.name, "job")) == 1
+
+
+@pytest.mark.feature("L11")
+def test_a_process_that_lost_a_child_to_the_kernel_and_was_killed_later_was_not_out_of_memory(
+    namespace: Namespace, shared: Path
+) -> None:
+    script = "tail /dev/zero; touch /shared/lost; trap '' TERM; while :; do sleep 0.1; done"
+    mounts = [{"mountPath": "/shared", "hostPath": {"path": str(shared)}}]
+    namespace.shell("web", script, resources={"limits": {"memory": "16Mi"}}, mounts=mounts)
+    waiting.until((shared / "lost").exists, "the child was killed")
+    namespace.change("web", desiredState="Stopped")
+    shown = status(namespace.wait("web", has_exited))
+    assert (shown["exitCode"], shown["signal"], shown["oomKilled"]) == (137, 9, False)
