@@ -140,9 +140,21 @@ class Containerd:
         self.daemon.stop()
         self.start()
 
+    def cut_power(self) -> None:
+        """End daemon and containers without a word, and forget all that a node forgets that way; `start()` boots it again."""
+        self.kill()
+        namespaces = self._end_containers()
+        self._remove_runtime_state(namespaces)
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
     def stop(self, *, keep_log: bool = False) -> None:
         """End daemon and containers and remove mounts, cgroups, sockets and data."""
         Daemon("containerd", self.directory).stop()
+        namespaces = self._end_containers()
+        self._remove_directories(namespaces, keep_log=keep_log)
+
+    def _end_containers(self) -> set[str]:
+        """Kill all containers and take down what the kernel has of them; returns the namespaces that they were in."""
         tasks = leftovers.tasks(self.state)
         cgroups = {task.cgroup for task in tasks if task.cgroup}
         leftovers.end_shims(self.address, cgroups)
@@ -154,15 +166,19 @@ class Containerd:
             shutil.rmtree(task.runtime_state, ignore_errors=True)
             for path in task.sockets:
                 path.unlink(missing_ok=True)
-        self._remove_directories(namespaces, keep_log=keep_log)
+        return namespaces
 
     def _remove_directories(self, namespaces: set[str], *, keep_log: bool) -> None:
-        for name in namespaces:
-            runtime = leftovers.RUNC_ROOT / name
-            if runtime.is_dir() and not any(runtime.iterdir()):
-                runtime.rmdir()
+        self._remove_runtime_state(namespaces)
         shutil.rmtree(self.sockets, ignore_errors=True)
         if keep_log:
             shutil.rmtree(self.root, ignore_errors=True)
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    @staticmethod
+    def _remove_runtime_state(namespaces: set[str]) -> None:
+        for name in namespaces:
+            runtime = leftovers.RUNC_ROOT / name
+            if runtime.is_dir() and not any(runtime.iterdir()):
+                runtime.rmdir()

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,12 +76,14 @@ def shims(address: str) -> list[Process]:
     return [process for process, words in _processes() if _is_shim_of(words, address)]
 
 
-def end_shims(address: str, cgroups: Iterable[str]) -> None:
+def end_shims(address: str, cgroups: Collection[str]) -> None:
     """Kill the shims of that containerd, all that they have started, and whatever sits in the given cgroups."""
     mine = shims(address)
     victims = {*mine, *descendants({process.pid for process in mine}), *_members(cgroups)}
     for process in victims:
         process.signal(signal.SIGKILL)
+    for path in cgroups:
+        _thaw(path)
     waiting.until(lambda: not any(process.alive for process in victims), what="the containers' processes", timeout=20)
 
 
@@ -152,6 +154,13 @@ def _remove_tree(top: Path) -> bool:
         with contextlib.suppress(OSError):
             Path(directory).rmdir()
     return not top.exists() or any(_pids(Path(directory)) for directory, _, _ in os.walk(top))
+
+
+def _thaw(path: str) -> None:
+    """Let frozen processes go on, to their end: those of the v1 freezer do not even take SIGKILL."""
+    for directory in cgroup_directories(path):
+        with contextlib.suppress(OSError):
+            (directory / "freezer.state").write_text("THAWED")
 
 
 def _members(cgroups: Iterable[str]) -> Iterator[Process]:

@@ -1,14 +1,12 @@
 """What is started again, when, and how often; and what goes by itself."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
 from tests.e2e.node import Node
-from tests.e2e.objects import because, condition, container_id, has_exited, in_state, status
+from tests.e2e.objects import because, condition, container_id, has_exited, status
 
 QUICK = {"initialSeconds": 0.1, "factor": 1, "maxSeconds": 0.1}
 
@@ -76,40 +74,3 @@ def test_a_container_that_is_to_go_goes_after_its_exit(namespace: Namespace, nod
 
     namespace.wait_gone("job", "typo")
     assert node.of(namespace.name, "job") == []
-
-
-@pytest.fixture(scope="module")
-def boot_id(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that stands in for the kernel's boot id."""
-    path = tmp_path_factory.mktemp("boot") / "boot_id"
-    path.write_text("first\n")
-    return path
-
-
-@pytest.fixture(scope="module")
-def settings(boot_id: Path) -> dict[str, str]:
-    return {"TALLYMAN_BOOT_ID_FILE": str(boot_id)}
-
-
-@pytest.mark.feature("L15")
-def test_after_a_reboot_the_policy_decides(
-    namespace: Namespace, node: Node, agent: AgentProcess, boot_id: Path
-) -> None:
-    namespace.sleeper("always", restartPolicy={"name": "Always"})
-    namespace.sleeper("never")
-    namespace.shell("done", "exit 3")
-    for name in ("always", "never"):
-        namespace.running(name)
-    namespace.wait("done", has_exited)
-
-    agent.kill()
-    for one in node.of(namespace.name, "always") + node.of(namespace.name, "never"):
-        node.containerd.ctr("tasks", "delete", "--force", one.id)
-    boot_id.write_text("second\n")
-    agent.start()
-
-    body = namespace.wait("always", _has_restarted(1))
-    assert [(run["exitCode"], run["reason"]) for run in status(body)["history"]] == [(255, "NodeRebooted")]
-    body = namespace.wait("never", because("NodeRebooted"))
-    assert (status(body)["state"], status(body)["exitCode"]) == ("Exited", 255)
-    assert status(namespace.wait("done", in_state("Exited")))["exitCode"] == 3
