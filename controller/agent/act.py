@@ -92,7 +92,8 @@ class Actor:
             case StartContainer():
                 await self._start(action, _sure(declared))
             case SignalStop():
-                await self._processes.remember_stop(action.id, action.cause)
+                if action.cause is not None:
+                    await self._processes.remember_stop(action.id, action.cause)
                 await self._processes.signal(action.id, action.signal)
             case KillContainer():
                 if action.cause is not None:

@@ -63,11 +63,11 @@ class StartContainer:
 
 @dataclass(frozen=True)
 class SignalStop:
-    """Remember that a stop was asked for, and send the stop signal."""
+    """Send the stop signal. With a cause, the stop is remembered first."""
 
     id: str
     signal: int
-    cause: StopCause
+    cause: StopCause | None = None
     announcement: Announcement | None = None
 
 

@@ -58,6 +58,8 @@ class ObservedContainer:
     created_at: datetime | None = None
     started_at: datetime | None = None
     """When the process was started, as far as this agent saw it; containerd does not tell."""
+    signalled: bool = False
+    """Whether this agent has sent the stop signal. A stop that is remembered may be one whose signal was never sent."""
     killed_at: datetime | None = None
     """When this agent sent SIGKILL last."""
     stop: StopMark | None = None

@@ -252,12 +252,13 @@ class ObservedStore:
 
 
 def _with_memory(seen: ObservedContainer, known: ObservedContainer | None) -> ObservedContainer:
-    """What containerd can't tell is carried over: when we saw the process start, when we sent SIGKILL, whether a shim may be left."""
+    """What containerd can't tell is carried over: when we saw the process start, what we sent it, whether a shim may be left."""
     if known is None:
         return replace(seen, shim_unsure=seen.task is None and seen.exit is not None)
     return replace(
         seen,
         started_at=known.started_at,
+        signalled=known.signalled and seen.task is not None,
         killed_at=known.killed_at if seen.task else None,
         shim_unsure=known.shim_unsure and seen.task is None,
     )

@@ -81,7 +81,11 @@ class Processes:
             await self._explain(current, error)
         else:
             self._observed.change(
-                current.id, task=ObservedTask(TaskState.RUNNING, pid), started_at=datetime.now(UTC), killed_at=None
+                current.id,
+                task=ObservedTask(TaskState.RUNNING, pid),
+                started_at=datetime.now(UTC),
+                signalled=False,
+                killed_at=None,
             )
 
     async def _begin_again(self, current: ObservedContainer, again: Again) -> ObservedContainer:
@@ -109,6 +113,7 @@ class Processes:
             boot_id=self._node.boot_id,
             history=history,
             started_at=None,
+            signalled=False,
             killed_at=None,
         )
         self._observed.put(fresh)
@@ -208,6 +213,8 @@ class Processes:
             await self._containerd.tasks.kill(container_id, number)
         except (errors.NotFound, errors.FailedPrecondition):
             await self._observed.refresh(container_id)
+        else:
+            self._observed.change(container_id, signalled=True)
 
     async def kill(self, container_id: str) -> None:
         """Send SIGKILL to every process; that they have ended already is fine."""

@@ -68,6 +68,9 @@ def stop(
             return Plan((KillContainer(current.id, cause, news),), facts)
         return Plan((SignalStop(current.id, how.signal, cause, news),), facts)
     deadline = current.stop.at + timedelta(seconds=how.grace_seconds)
+    if now < deadline and not current.signalled and current.killed_at is None:
+        # An agent that went before this one may have remembered the stop and no more. A second signal does no harm.
+        return Plan((SignalStop(current.id, how.signal),), facts)
     if now < deadline:
         thaw: tuple[Action, ...] = ()
         if current.task is not None and current.task.state is TaskState.PAUSED:

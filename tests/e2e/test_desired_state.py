@@ -1,10 +1,12 @@
 """Running, Stopped, Paused: what the user asks for, and what the process gets to know of it."""
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from controller.agent.identity import StopCause, StopMark, stop_label
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
@@ -96,6 +98,19 @@ def test_a_stop_by_the_user_is_remembered_over_a_restart_of_the_agent(
     assert container_id(before) not in node.processes()
     namespace.change("web", desiredState="Running")
     assert status(namespace.running("web"))["restartCount"] == 1
+
+
+@pytest.mark.feature("L7", "K1")
+def test_an_agent_killed_between_the_memory_of_a_stop_and_its_signal_sends_it_later(
+    namespace: Namespace, node: Node, agent: AgentProcess, shared: Path
+) -> None:
+    _trapping(namespace, shared, "trap 'exit 7' TERM", grace=600)
+    agent.kill()
+    [label] = stop_label(StopMark(StopCause.USER, datetime.now(UTC))).items()
+    node.containerd.ctr("containers", "label", container_id(namespace.get("web")), "=".join(label))
+    namespace.change("web", desiredState="Stopped")
+    agent.start()
+    assert status(namespace.wait("web", has_exited))["exitCode"] == 7
 
 
 @pytest.mark.feature("L7", "L8")

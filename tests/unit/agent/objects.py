@@ -98,6 +98,7 @@ def container(of: Declared = BASE, task: ObservedTask | None = RUNNING, **change
         "runtime_name": "runc",
         "created_at": ago(60),
         "task": task,
+        "signalled": "stop" in changes,
         **changes,
     }
     return ObservedContainer(**fields)

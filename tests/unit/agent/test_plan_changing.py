@@ -93,7 +93,7 @@ OTHER_IMAGE = declared(image="registry.example.com/shop/web:1.5", generation=2)
     Case(
         "it has its grace period",
         CHANGED,
-        (replace(OLD, stop=mark(StopCause.RECREATE, 2)),),
+        (replace(OLD, stop=mark(StopCause.RECREATE, 2), signalled=True),),
         image=present(CHANGED),
         said=Said(ContainerState.RUNNING, Reason.RECREATING, progressing=True, not_before=ago(1)),
         look_again=ahead(8),

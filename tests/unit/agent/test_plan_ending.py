@@ -202,6 +202,13 @@ def test_an_end_is_kept(case: Case) -> None:
         look_again=ahead(8),
     ),
     Case(
+        "a signal that was perhaps never sent is sent",
+        STOPPED,
+        (container(stop=mark(seconds_ago=2), signalled=False),),
+        actions=(SignalStop(ID, 15),),
+        said=replace(STOPPING, not_before=ago(1)),
+    ),
+    Case(
         "a longer grace period counts at once",
         declared(desiredState="Stopped", terminationGracePeriodSeconds=60),
         (container(stop=mark(seconds_ago=20)),),

@@ -102,6 +102,7 @@ class Agent:
     """All that dies with the agent."""
 
     started_at: dict[str, datetime] = field(default_factory=dict)
+    signalled: set[str] = field(default_factory=set)
     killed_at: dict[str, datetime] = field(default_factory=dict)
     shims_unsure: dict[str, bool] = field(default_factory=dict)
     image: ObservedImage | None = None
@@ -202,6 +203,7 @@ class World:
         del self.records[container_id]
         self.agent.shims_unsure.pop(container_id, None)
         self.agent.started_at.pop(container_id, None)
+        self.agent.signalled.discard(container_id)
         self.agent.killed_at.pop(container_id, None)
 
     def _end(self, container_id: str, task: Task, status: int) -> None:
@@ -255,6 +257,7 @@ class World:
             seen,
             shim_unsure=unsure and task is None,
             started_at=self.agent.started_at.get(container_id),
+            signalled=container_id in self.agent.signalled and process is not None,
             killed_at=self.agent.killed_at.get(container_id) if process else None,
         )
 
@@ -356,8 +359,9 @@ class World:
             case StartContainer():
                 self._start(action, sure(declared))
             case SignalStop():
-                self._remember_stop(action.id, action.cause)
-                self._line()
+                if action.cause is not None:
+                    self._remember_stop(action.id, action.cause)
+                    self._line()
                 self._signal(action.id, action.signal)
             case KillContainer():
                 if action.cause is not None:
@@ -481,6 +485,7 @@ class World:
             raise Unavailable
         self._line()
         self.agent.started_at[action.id] = self.now
+        self.agent.signalled.discard(action.id)
         self.agent.killed_at.pop(action.id, None)
         self.agent.image = None
         self.agent.failures.forget(KEY)
@@ -500,6 +505,7 @@ class World:
         }
         self._label(container_id, remembered)
         self.agent.started_at.pop(container_id, None)
+        self.agent.signalled.discard(container_id)
         self.agent.killed_at.pop(container_id, None)
         self._line()
 
@@ -517,6 +523,7 @@ class World:
         task = self.records[container_id].task
         if task is None:
             return
+        self.agent.signalled.add(container_id)
         if task.status is TaskStatus.PAUSED:
             task.pending = number
         elif task.status is TaskStatus.RUNNING and task.polite:
