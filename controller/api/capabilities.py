@@ -1,6 +1,6 @@
 """The Linux capabilities and the names under which users write them (`NET_ADMIN`, `CAP_NET_ADMIN`, `ALL`).
 
-What a container gets by default and how `add` and `drop` apply is the business of the OCI room; here are the names alone.
+How `add` and `drop` apply is the business of the OCI room.
 Pure: no input or output.
 """
 
@@ -20,6 +20,13 @@ ORDERED: Final = tuple(f"CAP_{name}" for name in _NAMES.split())
 
 KNOWN_CAPABILITIES: Final = frozenset(ORDERED)
 """Every capability by its full name."""
+
+_DEFAULT_NAMES: Final = (
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
+    "AUDIT_WRITE"
+)
+DEFAULT: Final = frozenset(f"CAP_{name}" for name in _DEFAULT_NAMES.split())
+"""What root has in a container unless the Container says otherwise: the set of Docker and containerd."""
 
 
 def normalise(name: str) -> str:

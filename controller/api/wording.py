@@ -36,6 +36,8 @@ _BOUNDS: Final[dict[str, Callable[[Context], str]]] = {
     "greater_than_equal": lambda context: f"must be at least {context['ge']}",
     "less_than_equal": lambda context: f"must be at most {context['le']}",
     "string_too_short": lambda _: "must not be empty",
+    "too_short": lambda _: "must not be empty",
+    "extra_forbidden": lambda _: "is not a field that there is",
     "string_too_long": lambda context: f"must have at most {_plural(context['max_length'], 'character')}",
     "too_long": lambda context: (
         f"may hold at most {_plural(context['max_length'], 'item')}, and has {context['actual_length']}"

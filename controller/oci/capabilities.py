@@ -1,22 +1,15 @@
 """Which capabilities a container's process gets: the default set, changed by `drop` and `add`.
 
-The default is the one of Docker and containerd. Capabilities that the node itself can't give (a node whose own bounding set
-is smaller) are left out of `ALL` and of the default, because the runtime would fail on them. Pure.
+Capabilities that the node itself can't give (a node whose own bounding set is smaller) are left out of `ALL` and of the
+default, because the runtime would fail on them. Pure.
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from controller.api.capabilities import ALL, KNOWN_CAPABILITIES, ORDERED, normalise
+from controller.api.capabilities import DEFAULT as DEFAULT
 from controller.api.container import SecurityContext
 from controller.oci.errors import NodeUnfit
-
-_DEFAULT_NAMES: Final = (
-    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
-    "AUDIT_WRITE"
-)
-DEFAULT: Final = frozenset(f"CAP_{name}" for name in _DEFAULT_NAMES.split())
-"""What root has in a container unless the Container says otherwise."""
 
 
 def from_mask(mask: int) -> frozenset[str]:
