@@ -86,6 +86,9 @@ _list_seen = Gauge(
     registry=REGISTRY,
 )
 _watch_lag = Counter(f"{PREFIX}_watch_missed", "Changes that a list showed and the watch had not.", registry=REGISTRY)
+_policy_file = Gauge(
+    f"{PREFIX}_policy_file_good", "1 while the policy file can be used as it is, 0 while it can't.", registry=REGISTRY
+)
 _events_discarded = Counter(
     f"{PREFIX}_runtime_event_streams_broken", "Times that containerd's event stream broke.", registry=REGISTRY
 )
@@ -106,6 +109,9 @@ for _result in _RESULTS:
     _reconciles.labels(_result)
 for _state in _STATES:
     _containers.labels(_state)
+
+
+_policy_file.set(1)
 
 
 def build(version: str) -> None:
@@ -203,6 +209,11 @@ def listed(source: str, when: float) -> None:
 def watch_missed(count: int) -> None:
     """Count changes that the watch did not bring."""
     _watch_lag.inc(count)
+
+
+def policy_file(*, good: bool) -> None:
+    """Publish whether the policy file can be used."""
+    _policy_file.set(good)
 
 
 def event_stream_broken() -> None:

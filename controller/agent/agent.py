@@ -25,6 +25,7 @@ from controller.agent.images import ImageKeeper, ImageSource
 from controller.agent.listen import Listener
 from controller.agent.observed import ObservedStore
 from controller.agent.plan import engine_state
+from controller.agent.policy import PolicyKeeper
 from controller.agent.processes import Processes
 from controller.agent.publish import Publisher
 from controller.agent.queue import WorkQueue
@@ -83,6 +84,8 @@ class Agent:
         self._streams = Streams(settings.run_dir, settings.log_dir, self._log_limits)
         self._reader = RootfsReader(settings.run_dir / "rootfs")
         self._binder = Binder(self._api, settings.node_name, self._bound)
+        self._failures = FailureBook()
+        self._policy = PolicyKeeper(settings.policy_file, self._policy_changed)
         self._reconciler = self._make_reconciler()
 
     def _make_reconciler(self) -> Reconciler:
@@ -92,13 +95,13 @@ class Agent:
             settings.runtimes, settings.default_runtime, settings.containerd_address, settings.host_root
         )
         remover = Remover(containerd, observed, self._streams, settings.snapshotter)
-        failures = FailureBook()
         creator = Creator(
             containerd=containerd,
             observed=observed,
             node=here,
             runtimes=runtimes,
             users=Users(containerd, settings.snapshotter, self._reader),
+            policy=self._policy,
             remover=remover,
             settings=settings,
         )
@@ -107,7 +110,7 @@ class Agent:
             declared=self._declared,
             observed=observed,
             images=self._images,
-            failures=failures,
+            failures=self._failures,
             creator=creator,
             processes=Processes(
                 containerd=containerd,
@@ -115,6 +118,7 @@ class Agent:
                 node=here,
                 runtimes=runtimes,
                 streams=self._streams,
+                policy=self._policy,
                 settings=settings,
             ),
             remover=remover,
@@ -126,7 +130,8 @@ class Agent:
             declared=self._declared,
             observed=observed,
             images=self._images,
-            failures=failures,
+            failures=self._failures,
+            policy=self._policy,
             actor=actor,
             publisher=Publisher(self._api, self._declared, settings.node_name),
             announce=self._announce,
@@ -186,6 +191,7 @@ class Agent:
             ("queue", self._queue.run(self._reconciler.reconcile, settings.workers)),
             ("watch", own.run()),
             ("compare", comparison.run(settings.list_seconds)),
+            ("policy", self._policy.run(settings.list_seconds)),
             ("events", self._recorder.run()),
         ]
         if settings.standalone:
@@ -224,6 +230,12 @@ class Agent:
             self._queue.add(key)
         elif self._declared.put(body) is not None:
             self._queue.add(key)
+
+    def _policy_changed(self) -> None:
+        """What was forbidden may be allowed now, and the other way round."""
+        self._failures.forget_reason(Reason.POLICY_FORBIDDEN)
+        for declared in self._declared:
+            self._queue.add(declared.key)
 
     def _offer(self, kind: str | None, body: Mapping[str, Any]) -> None:
         key = self._binder.offer(kind, body)

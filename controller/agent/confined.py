@@ -8,7 +8,7 @@ stays what it was. Works on every kernel and needs no privileges. Synchronous; n
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,9 @@ from typing import Final
 _MAX_LINKS: Final = 40
 """As many symbolic links as the kernel follows."""
 _MAX_PARTS: Final = 4096
+
+Ask = Callable[[str], None]
+"""Called with the real path of a directory that is about to be made; raises when it must not be."""
 
 
 class LeadsOutError(OSError):
@@ -26,11 +29,11 @@ class LeadsOutError(OSError):
 
 
 @contextmanager
-def opened(root: int, path: str, *, clamp: bool, make: int | None = None) -> Iterator[int]:
+def opened(root: int, path: str, *, clamp: bool, make: int | None = None, ask: Ask | None = None) -> Iterator[int]:
     """A descriptor (O_PATH) of what the path names beneath the directory `root`, closed at the end.
 
     `clamp` treats `root` as the root of a file system: absolute links start there and `..` ends there. Without it both are
-    errors. `make` is the mode with which missing directories are made; without it they are errors.
+    errors. `make` is the mode with which missing directories are made; without it they are errors. `ask` is asked before each.
 
     Raises:
         LeadsOutError: the path leads out, and `clamp` is not set.
@@ -38,7 +41,7 @@ def opened(root: int, path: str, *, clamp: bool, make: int | None = None) -> Ite
     """
     trail = [os.dup(root)]
     try:
-        _walk(trail, path, clamp=clamp, make=make)
+        _walk(trail, path, clamp=clamp, make=make, ask=ask)
         yield trail[-1]
     finally:
         for descriptor in trail:
@@ -60,7 +63,7 @@ def real_path(descriptor: int) -> str:
     return path
 
 
-def _walk(trail: list[int], path: str, *, clamp: bool, make: int | None) -> None:
+def _walk(trail: list[int], path: str, *, clamp: bool, make: int | None, ask: Ask | None) -> None:
     """Follow the path, leaving on `trail` the descriptors from the root to what was found."""
     if "\0" in path:
         raise OSError(errno.EINVAL, "a path can't contain NUL characters")
@@ -70,7 +73,7 @@ def _walk(trail: list[int], path: str, *, clamp: bool, make: int | None) -> None
         if part == "..":
             _up(trail, path, clamp=clamp)
             continue
-        descriptor = _step(trail[-1], part, make)
+        descriptor = _step(trail[-1], part, make, ask)
         if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
             trail.append(descriptor)
             continue
@@ -102,12 +105,14 @@ def _to_root(trail: list[int], path: str, *, clamp: bool) -> None:
         os.close(trail.pop())
 
 
-def _step(parent: int, part: str, make: int | None) -> int:
+def _step(parent: int, part: str, make: int | None, ask: Ask | None) -> int:
     try:
         return os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except FileNotFoundError:
         if make is None:
             raise
+    if ask is not None:
+        ask(f"{real_path(parent).rstrip('/')}/{part}")
     with suppress(FileExistsError):
         os.mkdir(part, make, dir_fd=parent)
     descriptor = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)

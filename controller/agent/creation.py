@@ -13,6 +13,7 @@ from controller.agent.declared import Declared
 from controller.agent.images import ReadyImage
 from controller.agent.node import Node
 from controller.agent.observed import ObservedStore, from_records
+from controller.agent.policy import Permits, PolicyKeeper
 from controller.agent.removal import Remover
 from controller.agent.runtimes import Runtime, Runtimes
 from controller.agent.settings import Settings
@@ -50,6 +51,7 @@ class Creator:
         node: Node,
         runtimes: Runtimes,
         users: Users,
+        policy: PolicyKeeper,
         remover: Remover,
         settings: Settings,
     ) -> None:
@@ -58,6 +60,7 @@ class Creator:
         self._node = node
         self._runtimes = runtimes
         self._users = users
+        self._policy = policy
         self._remover = remover
         self._settings = settings
 
@@ -83,14 +86,14 @@ class Creator:
         return Draft(
             container_id=container_id,
             uid=declared.uid,
-            document=spec.build(await self._inputs(wanted, ready, container_id)),
+            document=spec.build(await self._inputs(declared, wanted, ready, container_id)),
             labels=_labels(declared, wanted, ready, runtime, self._node.boot_id),
             image_name=ready.image.name,
             runtime_type=runtime.type,
         )
 
-    async def _inputs(self, wanted: ContainerSpec, ready: ReadyImage, container_id: str) -> Inputs:
-        root = self._settings.host_root
+    async def _inputs(self, declared: Declared, wanted: ContainerSpec, ready: ReadyImage, container_id: str) -> Inputs:
+        root, permits = self._settings.host_root, Permits(self._policy.grants(declared.key[0]), wanted)
         return Inputs(
             spec=wanted,
             image=ready.config,
@@ -99,11 +102,11 @@ class Creator:
             node=self._facts(wanted),
             user=await self._users.resolve(wanted.security_context, ready),
             mounts=tuple(
-                hostpaths.resolve_mount(mount, field=f"spec.mounts[{index}]", host_root=root)
+                hostpaths.resolve_mount(mount, field=f"spec.mounts[{index}]", permit=permits.mount, host_root=root)
                 for index, mount in enumerate(wanted.mounts)
             ),
             devices=tuple(
-                hostpaths.resolve_device(device, field=f"spec.devices[{index}]", host_root=root)
+                hostpaths.resolve_device(device, field=f"spec.devices[{index}]", permit=permits.device, host_root=root)
                 for index, device in enumerate(wanted.devices)
             ),
             seccomp_profile=self._seccomp_profile(wanted),

@@ -12,6 +12,9 @@ from controller.api.conditions import ConditionStatus, ConditionType
 from controller.api.container import ContainerState
 from controller.api.reasons import Reason
 
+_REFUSED = frozenset({Reason.INVALID_SPEC, Reason.POLICY_FORBIDDEN})
+"""Reasons of a failed attempt that speak of the spec itself."""
+
 
 def of_attempt(
     declared: Declared, observed: Observation, now: datetime, current: ObservedContainer | None = None
@@ -28,15 +31,17 @@ def of_attempt(
     why = Verdict(failure.reason, failure.message)
     ended = current.exit if current is not None else None
     state = engine_state(current)
+    # What the policy forbids is a matter of the node too, but nothing that passes by itself.
+    stuck = failure.retry_at is None or failure.reason is Reason.POLICY_FORBIDDEN
     if failure.exit_code is not None:
         ended = ExitRecord(failure.exit_code, None, failure.at, False, failure.reason, failure.message)
         state = ContainerState.EXITED if failure.retry_at is None else state
     shown = Facts(
         state,
         why,
-        progressing=None if failure.retry_at is None else why,
-        stalled=why if failure.retry_at is None else None,
-        refused=why if failure.reason is Reason.INVALID_SPEC else None,
+        progressing=None if stuck else why,
+        stalled=why if stuck else None,
+        refused=why if failure.reason in _REFUSED else None,
         container=current,
         exit=ended,
         image=observed.image,

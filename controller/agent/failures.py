@@ -20,7 +20,9 @@ from controller.oci.start_errors import StartFailure
 NODE_BACKOFF = timedelta(seconds=30)
 FIRST_BACKOFF = timedelta(seconds=1)
 LAST_BACKOFF = timedelta(minutes=5)
-NODES_FAULT = frozenset({Reason.NODE_UNFIT, Reason.MOUNT_SOURCE_MISSING, Reason.RUNTIME_MISSING})
+NODES_FAULT = frozenset(
+    {Reason.NODE_UNFIT, Reason.MOUNT_SOURCE_MISSING, Reason.RUNTIME_MISSING, Reason.POLICY_FORBIDDEN}
+)
 """Reasons that may pass without a change of the spec, when somebody mends the node."""
 
 
@@ -47,6 +49,11 @@ class FailureBook:
         """An attempt succeeded, or nothing is attempted any more."""
         self._failures.pop(key, None)
         self._counts.pop(key, None)
+
+    def forget_reason(self, reason: Reason) -> None:
+        """What failed for this reason may succeed now."""
+        for key in [key for key, failure in self._failures.items() if failure.reason is reason]:
+            self.forget(key)
 
     def note(self, declared: Declared, error: Exception, now: datetime) -> Failure:
         """Take down a failed attempt.

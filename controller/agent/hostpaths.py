@@ -9,14 +9,18 @@ same hostPath) can exchange a directory for a link between this check and the mo
 opened directory to a private path, which leaves mounts to clean up; here the mount is instead confirmed after the container has
 been made and before its process is started: `confirm_mount` compares what is mounted with what was checked, by device and inode.
 
+Whoever asks says which real paths may be given (`permit`): a link that leads from an allowed place to another is found here, after
+it was followed and before anything is made behind it.
+
 Small synchronous functions; no containerd, no Kubernetes.
 """
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +49,9 @@ _PROC: Final = Path("/proc")
 _NOT_DEVICES: Final = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console", "init"})
 """Entries of /dev that belong to the node alone or that every container has of its own."""
 
+Permit = Callable[[str, bool], str]
+"""Says why a real path of the node may not be given, or nothing when it may. The second argument: it is only read."""
+
 
 class HostPathError(OCIError):
     """Something of the node that a container asks for can't be given to it; `field` says where it was asked for."""
@@ -72,6 +79,12 @@ class SourceExchanged(HostPathError):
     reason = Reason.START_ERROR
 
 
+class PathForbidden(HostPathError):
+    """What was asked for leads to something that may not be given."""
+
+    reason = Reason.POLICY_FORBIDDEN
+
+
 class DeviceMissing(HostPathError):
     """The node has no such device."""
 
@@ -84,7 +97,32 @@ class ProfileMissing(HostPathError):
     reason = Reason.NODE_UNFIT
 
 
-def resolve_mount(mount: Mount, *, field: str, host_root: Path = _ROOT) -> ResolvedMount:
+@dataclass(frozen=True)
+class _Gate:
+    """Lets pass what one mount or device may be given."""
+
+    field: str
+    path: str
+    host_root: Path
+    permit: Permit
+
+    def check(self, real: str, *, read_only: bool) -> None:
+        """Make sure that this path, as this process sees it, may be given.
+
+        Raises:
+            PathForbidden: it may not.
+        """
+        there = _on_node(real, self.host_root)
+        problem = self.permit(there, read_only)
+        if problem:
+            raise PathForbidden(self.field, problem if there == self.path else f"{self.path} leads there: {problem}")
+
+    def check_making(self, real: str) -> None:
+        """Make sure that something may be made at this path."""
+        self.check(real, read_only=False)
+
+
+def resolve_mount(mount: Mount, *, field: str, permit: Permit, host_root: Path = _ROOT) -> ResolvedMount:
     """The mount with the real path of its source, made if its type says so, its subPath resolved beneath it.
 
     `field` is the mount's place in the object (`spec.mounts[0]`), for errors.
@@ -95,13 +133,16 @@ def resolve_mount(mount: Mount, *, field: str, host_root: Path = _ROOT) -> Resol
     if mount.host_path is None:
         raise MountSourceMissing(field, "names no source; set hostPath")
     wanted, path, place = mount.host_path.type, mount.host_path.path, f"{field}.hostPath"
+    gate = _Gate(f"{place}.path", path, host_root, permit)
     with _errors_named(place, path), _directory(host_root) as root:
-        _make(root, path, wanted)
+        _make(root, path, wanted, gate)
         with confined.opened(root, path, clamp=True) as source:
+            # Also with a subPath: what type the source has, and what is beneath it, is not told of a forbidden one.
+            gate.check(confined.real_path(source), read_only=mount.read_only)
             _check_type(source, wanted, place, path)
             if not mount.sub_path:
-                return _resolved(mount, source, host_root)
-            return _beneath(mount, source, f"{field}.subPath", host_root)
+                return _resolved(mount, source, gate)
+            return _beneath(mount, source, f"{field}.subPath", gate)
 
 
 def confirm_mount(resolved: ResolvedMount, *, field: str, pid: int, proc: Path = _PROC) -> None:
@@ -123,16 +164,17 @@ def confirm_mount(resolved: ResolvedMount, *, field: str, pid: int, proc: Path =
         raise SourceExchanged(field, f"{resolved.source} was exchanged while the container was made; it is not started")
 
 
-def resolve_device(device: Device, *, field: str, host_root: Path = _ROOT) -> HostDevice:
+def resolve_device(device: Device, *, field: str, permit: Permit, host_root: Path = _ROOT) -> HostDevice:
     """The device node behind an entry of `devices`; a link such as /dev/disk/by-id/… is followed.
 
     Raises:
         DeviceMissing: there is none.
+        PathForbidden: it may not be given.
     """
     place, path = f"{field}.hostPath", device.host_path
     try:
         with _directory(host_root) as root, confined.opened(root, path, clamp=True) as found:
-            status = os.fstat(found)
+            status, real = os.fstat(found), confined.real_path(found)
     except OSError as error:
         problem = f"{path} is not on this node ({error.strerror}); remove it, or use another node"
         raise DeviceMissing(place, problem) from error
@@ -140,6 +182,7 @@ def resolve_device(device: Device, *, field: str, host_root: Path = _ROOT) -> Ho
         raise DeviceMissing(
             place, f"{path} is not a device; name a device node, or use mounts for files and directories"
         )
+    _Gate(place, path, host_root, permit).check(real, read_only=False)
     return _host_device(device.container_path or path, status, device.permissions)
 
 
@@ -189,22 +232,23 @@ def _errors_named(field: str, path: str) -> Iterator[None]:
         raise MountSourceMissing(field, f"{path} can't be used: {error.strerror}") from error
 
 
-def _make(root: int, path: str, wanted: HostPathType) -> None:
+def _make(root: int, path: str, wanted: HostPathType, gate: _Gate) -> None:
     """Make what is missing, as Kubernetes does: a directory with its parents, or an empty file in an existing directory."""
     if wanted is HostPathType.DIRECTORY_OR_CREATE:
-        with confined.opened(root, path, clamp=True, make=_DIRECTORY_MODE):
+        with confined.opened(root, path, clamp=True, make=_DIRECTORY_MODE, ask=gate.check_making):
             return
     if wanted is HostPathType.FILE_OR_CREATE:
         try:
             with confined.opened(root, path, clamp=True):
                 return
         except FileNotFoundError:
-            _make_file(root, path)
+            _make_file(root, path, gate)
 
 
-def _make_file(root: int, path: str) -> None:
+def _make_file(root: int, path: str, gate: _Gate) -> None:
     parent, _, name = path.rstrip("/").rpartition("/")
     with confined.opened(root, parent, clamp=True) as directory:
+        gate.check_making(f"{confined.real_path(directory).rstrip('/')}/{name}")
         flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
         descriptor = os.open(name, flags, _FILE_MODE, dir_fd=directory)
         os.fchmod(descriptor, _FILE_MODE)
@@ -217,19 +261,31 @@ def _check_type(descriptor: int, wanted: HostPathType, field: str, path: str) ->
         raise MountSourceMissing(f"{field}.type", f"{path} is not {check[1]}; correct path or type")
 
 
-def _beneath(mount: Mount, source: int, field: str, host_root: Path) -> ResolvedMount:
+def _beneath(mount: Mount, source: int, field: str, gate: _Gate) -> ResolvedMount:
     """The subPath, its missing directories made with the source's mode as the kubelet does."""
     mode = stat.S_IMODE(os.fstat(source).st_mode)
-    with _errors_named(field, mount.sub_path), confined.opened(source, mount.sub_path, clamp=False, make=mode) as found:
-        return _resolved(mount, found, host_root)
+    named, sub_path = _errors_named(field, mount.sub_path), mount.sub_path
+    with named, confined.opened(source, sub_path, clamp=False, make=mode, ask=gate.check_making) as found:
+        return _resolved(mount, found, gate)
 
 
-def _resolved(mount: Mount, descriptor: int, host_root: Path) -> ResolvedMount:
-    path, root = confined.real_path(descriptor), os.path.realpath(host_root).rstrip("/")
+def _resolved(mount: Mount, descriptor: int, gate: _Gate) -> ResolvedMount:
+    path = confined.real_path(descriptor)
+    gate.check(path, read_only=mount.read_only)
+    status = os.fstat(descriptor)
+    return ResolvedMount(mount, _on_node(path, gate.host_root), (status.st_dev, status.st_ino))
+
+
+def _on_node(path: str, host_root: Path) -> str:
+    """A path as the node's containerd sees it.
+
+    Raises:
+        OSError: the node has no such path.
+    """
+    root = os.path.realpath(host_root).rstrip("/")
     if root and path != root and not path.startswith(f"{root}/"):
         raise OSError(errno.EXDEV, "it is outside of the node's root", path)
-    status = os.fstat(descriptor)
-    return ResolvedMount(mount, path[len(root) :] or "/", (status.st_dev, status.st_ino))
+    return path[len(root) :] or "/"
 
 
 def _nodes_beneath(directory: int) -> Iterator[tuple[str, os.stat_result]]:

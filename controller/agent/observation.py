@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from controller.agent.identity import ExitRecord, Key, PastExit, StopMark
+from controller.api.fields import FieldError
 from controller.api.reasons import Reason
 
 
@@ -121,3 +122,5 @@ class Observation:
     """Since when containerd does not answer; None when it does. Then the containers are what was last seen."""
     boot_id: str = ""
     """The node's present boot."""
+    violations: tuple[FieldError, ...] = ()
+    """What of the spec the node's policy does not allow."""

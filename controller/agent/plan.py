@@ -7,7 +7,7 @@ elsewhere. Each rule is one small function; the order of the rules is the order 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.agent import aftermath, endings, stopping
+from controller.agent import aftermath, endings, holds, stopping
 from controller.agent.actions import (
     AddFinalizer,
     Announcement,
@@ -60,7 +60,7 @@ def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
         return replace(stopping.remove_all(surplus, None, now), facts=working(current, why))
     if declared.spec is None:
         return _invalid(declared, current)
-    decided = _decide(declared, declared.spec, current, observed, now)
+    decided = holds.unless_held(_decide(declared, declared.spec, current, observed, now), current, observed)
     if decided.actions and not declared.ours:
         return replace(decided, actions=(AddFinalizer(), *decided.actions))
     return decided
@@ -114,7 +114,7 @@ def _unavailable(declared: Declared | None, observed: Observation, since: dateti
         Reason.CONTAINERD_UNAVAILABLE,
         f"the node's containerd does not answer since {since:%Y-%m-%d %H:%M:%S} UTC; what is shown was seen before that",
     )
-    refused = _refusal(declared) if declared.spec is None else None
+    refused = _refusal(declared) if declared.spec is None else holds.refusal(observed)
     state = ContainerState.UNKNOWN if current is not None else ContainerState.PENDING
     ended = current.exit if current is not None else None
     return Plan(facts=Facts(state, why, progressing=why, refused=refused, container=current, exit=ended))

@@ -17,6 +17,7 @@ from controller.agent.identity import ExitRecord, PastExit, StopCause, StopMark
 from controller.agent.node import Node
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
 from controller.agent.observed import ObservedStore
+from controller.agent.policy import Permits, PolicyKeeper
 from controller.agent.runtimes import Runtimes
 from controller.agent.settings import Settings
 from controller.agent.streams.hub import Streams
@@ -49,6 +50,7 @@ class Processes:
         node: Node,
         runtimes: Runtimes,
         streams: Streams,
+        policy: PolicyKeeper,
         settings: Settings,
     ) -> None:
         self._containerd = containerd
@@ -56,6 +58,7 @@ class Processes:
         self._node = node
         self._runtimes = runtimes
         self._streams = streams
+        self._policy = policy
         self._settings = settings
 
     async def start(self, current: ObservedContainer, wanted: ContainerSpec, *, again: Again | None) -> None:
@@ -148,7 +151,7 @@ class Processes:
         )
 
     async def _confirm_mounts(self, current: ObservedContainer, wanted: ContainerSpec) -> None:
-        """Make sure that nobody exchanged a mount's source between the check and the mount.
+        """Make sure that nobody exchanged a mount's source between the check and the mount, and that the policy allows it now.
 
         Raises:
             HostPathError: somebody did; the process, which has not run yet, is taken back.
@@ -156,10 +159,11 @@ class Processes:
         if not wanted.mounts:
             return
         task = await self._containerd.tasks.get(current.id)
+        permit, root = Permits(self._policy.grants(current.key[0]), wanted).mount, self._settings.host_root
         try:
             for index, mount in enumerate(wanted.mounts):
                 field = f"spec.mounts[{index}]"
-                resolved = hostpaths.resolve_mount(mount, field=field, host_root=self._settings.host_root)
+                resolved = hostpaths.resolve_mount(mount, field=field, permit=permit, host_root=root)
                 hostpaths.confirm_mount(resolved, field=field, pid=task.pid)
         except hostpaths.HostPathError:
             await self._containerd.tasks.delete(current.id)

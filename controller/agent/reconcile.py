@@ -17,6 +17,7 @@ from controller.agent.images import ImageKeeper
 from controller.agent.observation import Observation
 from controller.agent.observed import ObservedStore
 from controller.agent.plan import Plan, plan
+from controller.agent.policy import PolicyKeeper
 from controller.agent.publish import Publisher
 from controller.containerd.errors import ContainerdError
 from controller.kube import errors as kube_errors
@@ -48,6 +49,7 @@ class Reconciler:
         observed: ObservedStore,
         images: ImageKeeper,
         failures: FailureBook,
+        policy: PolicyKeeper,
         actor: Actor,
         publisher: Publisher,
         announce: Any,
@@ -60,6 +62,7 @@ class Reconciler:
         self._observed = observed
         self._images = images
         self._failures = failures
+        self._policy = policy
         self._actor = actor
         self._publisher = publisher
         self._announce = announce
@@ -93,10 +96,7 @@ class Reconciler:
         if lost_at is None:
             await self._observed.settle(key)
         declared = await self._object(key)
-        observation = Observation(
-            self._observed.of(key), self._images.of(key), self._failures.of(key), lost_at, self._boot_id
-        )
-        decided = plan(declared, observation, datetime.now(UTC))
+        decided = plan(declared, self._observe(key, declared), datetime.now(UTC))
         if decided.forget_failure:
             self._failures.forget(key)
         if decided.say_first and decided.facts is not None and declared is not None:
@@ -118,6 +118,15 @@ class Reconciler:
                 break
             self._log_action(key, action)
         return decided, declared
+
+    def _observe(self, key: Key, declared: Declared | None) -> Observation:
+        return Observation(
+            containers=self._observed.of(key),
+            image=self._images.of(key),
+            failure=self._failures.of(key),
+            boot_id=self._boot_id,
+            violations=self._policy.violations(declared) if declared is not None else (),
+        )
 
     async def _conclude(self, decided: Plan, declared: Declared | None) -> float | None:
         """Say what is, and work out when to look again."""

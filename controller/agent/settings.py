@@ -18,6 +18,8 @@ class Settings:
     """Where the node's registry configuration (`hosts.toml`) lives."""
     seccomp_dir: Path = Path("/var/lib/tallyman/seccomp")
     """Where seccomp profiles of type Localhost are looked up."""
+    policy_file: Path | None = None
+    """What the operator lets Containers do on this node; without it, nothing that reaches out of them."""
     host_root: Path = Path("/")
     """Where the node's root filesystem is mounted, when the agent itself runs in a container."""
     run_dir: Path = Path("/run/tallyman")

@@ -80,6 +80,11 @@ class Reason(StrEnum):
         "A field of the spec breaks a rule; nothing was started.",
         "The message names field and rule: correct the spec.",
     )
+    POLICY_FORBIDDEN = (
+        "PolicyForbidden",
+        "The node's policy does not allow this namespace what the spec asks for; nothing is started.",
+        "Do without it, or ask the node's operator: the message says what would have to be added to the policy file.",
+    )
     NODE_UNFIT = (
         "NodeUnfit",
         "The node lacks something that the spec needs: a device, a cgroup controller, the memory.",

@@ -89,6 +89,12 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     help="Directory of seccomp profiles of type Localhost.",
 )
 @_option(
+    "--policy-file",
+    envvar="TALLYMAN_POLICY_FILE",
+    type=click.Path(path_type=Path),
+    help="YAML file that says what Containers may do on this node; without one, nothing that reaches out of them.",
+)
+@_option(
     "--host-root",
     envvar="TALLYMAN_HOST_ROOT",
     type=click.Path(path_type=Path),
@@ -192,6 +198,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     standalone: bool,
     registry_config_dir: Path,
     seccomp_dir: Path,
+    policy_file: Path | None,
     host_root: Path,
     run_dir: Path,
     boot_id_file: Path,
@@ -217,6 +224,7 @@ def agent(  # noqa: PLR0917 - click passes by name
         standalone=standalone,
         registry_config_dir=registry_config_dir,
         seccomp_dir=seccomp_dir,
+        policy_file=policy_file,
         host_root=host_root,
         run_dir=run_dir,
         boot_id_file=boot_id_file,

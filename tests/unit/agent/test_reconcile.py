@@ -9,6 +9,7 @@ from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts
 from controller.agent.failures import FailureBook
 from controller.agent.observation import ObservedContainer
+from controller.agent.policy import PolicyKeeper
 from controller.agent.reconcile import Reconciler
 from tests.unit.agent.objects import KEY, NODE, body
 
@@ -49,6 +50,7 @@ def _reconciler(answer: dict[str, Any]) -> Reconciler:
         observed=cast(Any, Observed()),
         images=cast(Any, SimpleNamespace(of=lambda _key: None)),
         failures=FailureBook(),
+        policy=PolicyKeeper(None, lambda: None),
         actor=cast(Any, None),
         publisher=cast(Any, Answering(store, answer)),
         announce=None,
