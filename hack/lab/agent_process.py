@@ -55,6 +55,7 @@ class Agent:
             "TALLYMAN_STANDALONE": "1",
             "TALLYMAN_METRICS_ADDRESS": self.metrics_address,
             "TALLYMAN_REGISTRY_CONFIG_DIR": str(self.checkout.registry_config),
+            "TALLYMAN_POLICY_FILE": str(self.checkout.top / "hack/lab/policy.yaml"),
             "TALLYMAN_INIT_PATH": str(self.containerd.init_path),
             "TALLYMAN_RUN_DIR": str(self.checkout.run_dir / "agent"),
             "TALLYMAN_LOG_DIR": str(self.checkout.local / "containers"),
