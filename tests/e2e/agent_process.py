@@ -15,6 +15,20 @@ from hack.lab.daemon import Daemon
 
 READY_SECONDS = 60.0
 PROGRAM = Path(sys.executable).parent / "tallyman"
+EVERYTHING = """\
+rules:
+  - namespaces: ["*"]
+    allow:
+      privileged: true
+      hostNetwork: true
+      hostPaths: [{path: /}]
+      devices: [/dev]
+      capabilities: [ALL]
+      seccompUnconfined: true
+      allowPrivilegeEscalation: true
+      bidirectionalMounts: true
+"""
+"""The policy that the agents of the tests have, unless a test says otherwise by a setting."""
 
 
 @dataclass
@@ -47,6 +61,7 @@ class AgentProcess:
             "TALLYMAN_METRICS_ADDRESS": self.address,
             "TALLYMAN_REGISTRY_CONFIG_DIR": str(self.directory / "registries"),
             "TALLYMAN_SECCOMP_DIR": str(self.directory / "seccomp"),
+            "TALLYMAN_POLICY_FILE": str(self._policy_file()),
             "TALLYMAN_RUN_DIR": str(self.directory / "run"),
             "TALLYMAN_LOG_DIR": str(self.directory / "containers"),
             "TALLYMAN_INIT_PATH": str(self.containerd.init_path),
@@ -54,6 +69,12 @@ class AgentProcess:
             **self.settings,
         }
         return Daemon("agent", self.directory, [PROGRAM, "agent"], environment)
+
+    def _policy_file(self) -> Path:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / "policy.yaml"
+        path.write_text(EVERYTHING)
+        return path
 
     @property
     def log(self) -> str:
