@@ -28,15 +28,24 @@ class LeadsOutError(OSError):
         super().__init__(errno.EXDEV, "leads out of its directory", path)
 
 
+class DanglingLinkError(FileNotFoundError):
+    """A symbolic link on the path leads to something that is missing."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.ENOENT, "a symbolic link on it leads to something that is missing", path)
+
+
 @contextmanager
 def opened(root: int, path: str, *, clamp: bool, make: int | None = None, ask: Ask | None = None) -> Iterator[int]:
     """A descriptor (O_PATH) of what the path names beneath the directory `root`, closed at the end.
 
     `clamp` treats `root` as the root of a file system: absolute links start there and `..` ends there. Without it both are
     errors. `make` is the mode with which missing directories are made; without it they are errors. `ask` is asked before each.
+    Only what `path` itself names is made, as mkdir(1) does with -p: nothing that a link on it leads to.
 
     Raises:
         LeadsOutError: the path leads out, and `clamp` is not set.
+        DanglingLinkError: what a link leads to is missing.
         OSError: as open(2).
     """
     trail = [os.dup(root)]
@@ -68,12 +77,21 @@ def _walk(trail: list[int], path: str, *, clamp: bool, make: int | None, ask: As
     if "\0" in path:
         raise OSError(errno.EINVAL, "a path can't contain NUL characters")
     pending, links = _parts(path), 0
+    own = len(pending)
     while pending:
         part = pending.pop()
+        # What a link adds lies on top of what is left of the path itself.
+        from_link = len(pending) >= own
+        own = min(own, len(pending))
         if part == "..":
             _up(trail, path, clamp=clamp)
             continue
-        descriptor = _step(trail[-1], part, make, ask)
+        try:
+            descriptor = _step(trail[-1], part, None if from_link else make, ask)
+        except FileNotFoundError as error:
+            if from_link:
+                raise DanglingLinkError(path) from error
+            raise
         if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
             trail.append(descriptor)
             continue

@@ -223,6 +223,9 @@ def _errors_named(field: str, path: str) -> Iterator[None]:
     """Failures of the system as errors that say where they come from."""
     try:
         yield
+    except confined.DanglingLinkError as error:
+        problem = f"{path} can't be used: {error.strerror}; create that, or remove the link"
+        raise MountSourceMissing(field, problem) from error
     except FileNotFoundError as error:
         problem = f"{path} is not on this node; create it, or use type DirectoryOrCreate or FileOrCreate"
         raise MountSourceMissing(field, problem) from error
@@ -241,6 +244,8 @@ def _make(root: int, path: str, wanted: HostPathType, gate: _Gate) -> None:
         try:
             with confined.opened(root, path, clamp=True):
                 return
+        except confined.DanglingLinkError:
+            raise
         except FileNotFoundError:
             _make_file(root, path, gate)
 

@@ -79,6 +79,23 @@ def test_missing_directories_are_made_with_the_mode_asked_for_whatever_the_umask
     assert (tree / "a").stat().st_mode & 0o7777 != 0o2775
 
 
+@pytest.mark.parametrize("clamp", [True, False])
+@pytest.mark.parametrize("path", ["dangling", "dangling/deeper", "to-dangling", "to-dangling/deeper"])
+def test_nothing_is_made_where_a_link_leads(root: int, tree: Path, path: str, clamp: bool) -> None:
+    (tree / "dangling").symlink_to("made/deep")
+    (tree / "to-dangling").symlink_to("a/../dangling")
+
+    with pytest.raises(confined.DanglingLinkError), confined.opened(root, path, clamp=clamp, make=0o755):
+        pass
+
+    assert not (tree / "made").exists()
+
+
+def test_what_the_path_itself_names_is_made_in_a_directory_that_a_link_leads_to(root: int, tree: Path) -> None:
+    with confined.opened(root, "relative/../new/deep", clamp=False, make=0o755) as found:
+        assert confined.real_path(found) == str(tree / "a/new/deep")
+
+
 def test_what_was_removed_is_not_given_out(root: int, tree: Path) -> None:
     with confined.opened(root, "a/b/file", clamp=True) as found:
         (tree / "a/b/file").unlink()

@@ -99,6 +99,28 @@ def test_a_missing_file_is_made_empty_and_an_existing_one_kept(node: Path) -> No
     assert (node / "srv/file").read_text() == "x"
 
 
+@pytest.mark.parametrize("kind", ["", "Directory", "DirectoryOrCreate", "FileOrCreate"])
+@pytest.mark.parametrize("target", ["/etc/made", "../etc/made", "made"])
+@pytest.mark.parametrize("path", ["/srv/link", "/srv/link/deeper"])
+def test_nothing_is_made_where_a_dangling_link_leads(node: Path, kind: str, target: str, path: str) -> None:
+    (node / "srv/link").symlink_to(target)
+
+    with pytest.raises(hostpaths.MountSourceMissing, match="symbolic link on it leads to something that is missing"):
+        hostpaths.resolve_mount(mount(path, kind), field=FIELD, permit=anything, host_root=node)
+
+    assert not (node / "etc/made").exists()
+    assert not (node / "srv/made").exists()
+
+
+def test_nothing_is_made_where_a_dangling_link_in_a_sub_path_leads(node: Path) -> None:
+    (node / "srv/data/link").symlink_to("made")
+
+    with pytest.raises(hostpaths.MountSourceMissing, match=r"spec.mounts\[0\].subPath: link can't be used"):
+        hostpaths.resolve_mount(mount("/srv/data", sub_path="link"), field=FIELD, permit=anything, host_root=node)
+
+    assert not (node / "srv/data/made").exists()
+
+
 def test_a_sub_path_is_resolved_beneath_its_source(node: Path) -> None:
     (node / "srv/data/current").symlink_to("web")
 
