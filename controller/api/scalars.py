@@ -16,8 +16,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from controller.api import capabilities, quantity, signals
 
-MAX_ID: Final = 2**32 - 2
-"""The largest user or group id; the next one means "none" to the kernel."""
+MAX_ID: Final = 2**31 - 1
+"""The largest user or group id that the OCI runtimes accept; the kernel itself knows larger ones."""
 BROKEN_RULE: Final = "broken_rule"
 """Type of the pydantic errors whose message is already in our words."""
 

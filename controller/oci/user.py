@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.api.container import SecurityContext
+from controller.api.scalars import MAX_ID
 from controller.oci.errors import OCIError, UserNotFound
 
 MAX_FILE_BYTES: Final = 2**20
 """As much of /etc/passwd and /etc/group is read; more than any image in earnest use has."""
-MAX_ID: Final = 2**31 - 1
-"""The largest id that the OCI runtimes accept."""
 _MAX_GROUPS: Final = 1024
 """More memberships than this are dropped; the kernel allows 65536, no image needs them."""
 

@@ -133,7 +133,8 @@ def test_lists_of_objects_have_keys_that_are_required(path: str, keys: list[str]
 
 def test_numbers_have_the_format_that_holds_them() -> None:
     assert at("spec.terminationGracePeriodSeconds")["format"] == "int32"
-    assert at("spec.securityContext.runAsUser")["format"] == "int64"
+    assert at("spec.securityContext.runAsUser")["format"] == "int32"
+    assert at("spec.ulimits[].soft")["format"] == "int64"
     assert at("status.startedAt") == {
         "type": "string",
         "format": "date-time",

@@ -71,7 +71,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "a user by bare number": {"securityContext": {"user": 1000}},
     "a user and a group": {"securityContext": {"user": "app:1000"}},
     "a user by name and a group by number": {"securityContext": {"user": "app", "runAsGroup": 1000}},
-    "user and group by number": {"securityContext": {"runAsUser": 0, "runAsGroup": 4294967294}},
+    "user and group by number": {"securityContext": {"runAsUser": 0, "runAsGroup": 2147483647}},
     "capabilities in each spelling": {
         "securityContext": {"capabilities": {"add": ["NET_ADMIN", "CAP_CHOWN", "sys_time"], "drop": ["ALL"]}}
     },

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from controller.api.container import SecurityContext
 from controller.api.reasons import Reason
+from controller.api.scalars import MAX_ID
 from controller.oci import user as users
 from controller.oci.errors import OCIError, UserNotFound
 from controller.oci.user import User
@@ -116,7 +117,7 @@ def test_no_files_make_the_look_up_fail_otherwise(passwd: bytes, group: bytes, u
         found = users.resolve(SecurityContext(), user, image="x", passwd=passwd, group=group)
     except OCIError:
         return
-    assert 0 <= found.uid <= users.MAX_ID
+    assert 0 <= found.uid <= MAX_ID
     assert found.gid in found.additional_gids
 
 
@@ -133,7 +134,7 @@ def test_no_lines_make_the_look_up_fail_otherwise(passwd: list[str], group: list
         )
     except OCIError:
         return
-    assert all(0 <= gid <= users.MAX_ID for gid in found.additional_gids)
+    assert all(0 <= gid <= MAX_ID for gid in found.additional_gids)
 
 
 def test_only_so_much_of_a_file_is_looked_at() -> None:
