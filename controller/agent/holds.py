@@ -11,6 +11,7 @@ from datetime import datetime
 from controller.agent import endings
 from controller.agent.actions import (
     Action,
+    Announcement,
     CreateContainer,
     EnsureImage,
     KillContainer,
@@ -19,10 +20,12 @@ from controller.agent.actions import (
     StartContainer,
 )
 from controller.agent.decision import Plan, engine_state
+from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import StopCause
 from controller.agent.observation import Observation, ObservedContainer
-from controller.api.container import ContainerState
+from controller.agent.status import MAX_MESSAGE
+from controller.api.container import ContainerState, ContainerStatus
 from controller.api.reasons import Reason
 from controller.api.validation import Validated
 
@@ -76,19 +79,28 @@ class Hold:
             publish_after=self.publish_after,
         )
 
+    def news(self, before: ContainerStatus) -> Announcement | None:
+        """What to tell the user, unless the status says it already."""
+        told = self.why.message[:MAX_MESSAGE]
+        if any((one.reason, one.message) == (self.why.reason, told) for one in before.conditions):
+            return None
+        return Announcement(self.why.reason, self.why.message)
+
     def remarked(self, facts: Facts | None) -> Facts | None:
         """What was decided, with what is to be said beside it."""
         return replace(facts, refused=self.why) if facts is not None and self.refused else facts
 
 
-def unless_held(decided: Plan, current: ObservedContainer | None, observed: Observation) -> Plan:
+def unless_held(decided: Plan, declared: Declared, current: ObservedContainer | None, observed: Observation) -> Plan:
     """What was decided, unless it begins what may not begin now; that is left out and said instead."""
     hold = find(observed)
     if hold is None:
         return decided
+    news = hold.news(declared.status)
     if hold.holds(decided.actions, decided.facts):
-        return Plan(endings.to_record(current), hold.facts(engine_state(current), current), hold.look_again)
-    return replace(decided, facts=hold.remarked(decided.facts))
+        facts = hold.facts(engine_state(current), current)
+        return Plan(endings.to_record(current), facts, hold.look_again, news=news)
+    return replace(decided, facts=hold.remarked(decided.facts), news=news if hold.refused else decided.news)
 
 
 def refusal(observed: Observation) -> Verdict | None:

@@ -60,7 +60,8 @@ def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
         return replace(stopping.remove_all(surplus, None, now), facts=working(current, why))
     if declared.spec is None:
         return _invalid(declared, current)
-    decided = holds.unless_held(_decide(declared, declared.spec, current, observed, now), current, observed)
+    decided = _decide(declared, declared.spec, current, observed, now)
+    decided = holds.unless_held(decided, declared, current, observed)
     if decided.actions and not declared.ours:
         return replace(decided, actions=(AddFinalizer(), *decided.actions))
     return decided

@@ -146,6 +146,8 @@ class Reconciler:
         except kube_errors.Conflict:
             await self._read_again(declared.key)
             return 0.0
+        if later is None and decided.news is not None:
+            self._announce(declared, decided.news)
         # The answer to a write may be the first to tell of an edit or a deletion; the watch then has nothing new to tell.
         return later if _same_wish(declared, self._declared.get(declared.key)) else 0.0
 

@@ -1,6 +1,7 @@
 """The policy of a node: what it forbids is not started, what it allows is, and a change of the file is seen by itself."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ def test_what_is_not_allowed_is_refused_by_name_and_started_once_it_is(
         assert f"namespace {namespace.name}" in refused["message"]
         assert "its operator can add `" in refused["message"]
         assert holds(body, "Stalled")
+        [event] = waiting.until(partial(namespace.events, name, "PolicyForbidden"), f"an event about {name}")
+        assert (event.type, event.count) == ("Warning", 1)
+        assert event.message == refused["message"]
         assert status(body)["state"] == "Pending"
     assert node.containers(namespace.name) == {}
 

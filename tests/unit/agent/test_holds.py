@@ -7,10 +7,12 @@ import pytest
 
 from controller.agent.actions import CreateContainer, KillContainer, PauseContainer, RemoveContainer, SignalStop
 from controller.agent.declared import Declared
+from controller.agent.facts import Verdict
 from controller.agent.failures import NODES_FAULT
 from controller.agent.identity import StopCause
 from controller.agent.observation import Observation, ObservedContainer
 from controller.agent.plan import Plan, plan
+from controller.agent.status import MAX_MESSAGE, summarize
 from controller.api.container import ContainerState
 from controller.api.fields import FieldError
 from controller.api.reasons import Reason
@@ -18,6 +20,7 @@ from tests.unit.agent.objects import (
     BASE,
     CREATED,
     ID,
+    NODE,
     NOW,
     PAUSED,
     ago,
@@ -144,3 +147,36 @@ def test_what_is_found_out_at_the_creation_is_refused_too_and_tried_again() -> N
     assert decided.facts is not None
     assert decided.facts.refused == decided.facts.stalled == decided.facts.why
     assert decided.look_again == ahead(30)
+
+
+@pytest.mark.feature("P6")
+@pytest.mark.parametrize("containers", [(), (container(),)], ids=["held back", "running"])
+def test_a_hold_is_news_until_the_status_says_it(containers: tuple[ObservedContainer, ...]) -> None:
+    decided = forbidden(BASE, *containers, image=present())
+    assert decided.news is not None
+    assert decided.news.reason is Reason.POLICY_FORBIDDEN
+    assert decided.facts is not None
+    told = summarize(BASE, decided.facts, NODE, NOW)
+
+    assert forbidden(replace(BASE, status=told), *containers, image=present()).news is None
+    other = (FieldError("spec.network.mode", "is not allowed"),)
+    again = plan(replace(BASE, status=told), Observation(containers, present(), violations=other), NOW)
+    assert again.news is not None
+
+
+@pytest.mark.feature("P6")
+def test_a_very_long_hold_is_told_once() -> None:
+    long = (FieldError("spec.devices[0].hostPath", "x" * 2 * MAX_MESSAGE),)
+    decided = plan(BASE, Observation((), present(), violations=long), NOW)
+    assert decided.facts is not None
+    told = replace(BASE, status=summarize(BASE, decided.facts, NODE, NOW))
+
+    assert plan(told, Observation((), present(), violations=long), NOW).news is None
+
+
+@pytest.mark.feature("P6")
+def test_a_refused_spec_stays_refused_while_containerd_is_away() -> None:
+    decided = forbidden(BASE, container(), unavailable_since=ago(60))
+
+    assert decided.facts is not None
+    assert decided.facts.refused == Verdict(Reason.POLICY_FORBIDDEN, "spec.securityContext.privileged: is not allowed")

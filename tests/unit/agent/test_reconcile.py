@@ -1,17 +1,23 @@
 """The loop around the plan: what the answer to its own write tells it must not get lost."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from controller.agent.actions import Announcement
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts
 from controller.agent.failures import FailureBook
 from controller.agent.observation import ObservedContainer
 from controller.agent.policy import PolicyKeeper
 from controller.agent.reconcile import Reconciler
+from controller.api.reasons import Reason
 from tests.unit.agent.objects import KEY, NODE, body
+
+STOPPED = {"desiredState": "Stopped"}
+PRIVILEGED = {"securityContext": {"privileged": True}}
 
 
 class Observed:
@@ -27,23 +33,29 @@ class Observed:
 class Answering:
     """Takes a status; the API server's answer shows what has become of the object meanwhile."""
 
-    def __init__(self, store: DeclaredStore, answer: dict[str, Any]) -> None:
-        self.store, self.answer = store, answer
+    def __init__(self, store: DeclaredStore, answer: dict[str, Any], later: float | None = None) -> None:
+        self.store, self.answer, self.later = store, answer, later
 
     async def publish(self, _declared: Declared, _facts: Facts) -> float | None:
-        self.store.put(self.answer)
-        return None
+        if self.later is None:
+            self.store.put(self.answer)
+        return self.later
 
 
-def _object(version: str, **metadata: Any) -> dict[str, Any]:
-    whole = dict(body(desiredState="Stopped"))
+def _object(version: str, spec: Mapping[str, Any] = STOPPED, **metadata: Any) -> dict[str, Any]:
+    whole = dict(body(**spec))
     whole["metadata"] = {**whole["metadata"], "resourceVersion": version, **metadata}
     return whole
 
 
-def _reconciler(answer: dict[str, Any]) -> Reconciler:
+def _reconciler(
+    answer: dict[str, Any],
+    told: list[Announcement] | None = None,
+    later: float | None = None,
+    spec: Mapping[str, Any] = STOPPED,
+) -> Reconciler:
     store = DeclaredStore(NODE)
-    store.put(_object("1"))
+    store.put(_object("1", spec))
     return Reconciler(
         api=cast(Any, None),
         declared=store,
@@ -52,8 +64,8 @@ def _reconciler(answer: dict[str, Any]) -> Reconciler:
         failures=FailureBook(),
         policy=PolicyKeeper(None, lambda: None),
         actor=cast(Any, None),
-        publisher=cast(Any, Answering(store, answer)),
-        announce=None,
+        publisher=cast(Any, Answering(store, answer, later)),
+        announce=lambda _declared, news: (told if told is not None else []).append(news),
         node=NODE,
         containerd_lost_at=lambda: None,
         boot_id="boot",
@@ -69,3 +81,14 @@ async def test_a_deletion_that_the_answer_to_a_write_tells_of_is_looked_at() -> 
 
 async def test_an_answer_that_tells_nothing_new_settles_the_matter() -> None:
     assert await _reconciler(_object("2")).reconcile(KEY) is None
+
+
+@pytest.mark.feature("P6")
+@pytest.mark.parametrize(("later", "times"), [(None, 1), (3.0, 0)], ids=["written", "not written yet"])
+async def test_what_holds_a_container_back_is_told_once_the_status_says_it(later: float | None, times: int) -> None:
+    told: list[Announcement] = []
+    reconciler = _reconciler(_object("2", PRIVILEGED), told, later, PRIVILEGED)
+
+    assert await reconciler.reconcile(KEY) == later
+
+    assert [news.reason for news in told] == [Reason.POLICY_FORBIDDEN] * times
