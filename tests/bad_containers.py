@@ -441,7 +441,37 @@ LOGGING: Final = [
     _bad("logging is one text", "logging", "must be an object", logging="cri"),
 ]
 
+DEPENDENCIES: Final = [
+    _bad("a dependency has no name", "dependsOn[0].name", "is required", dependsOn=[{"condition": "Started"}]),
+    _bad("a dependency's name is empty", "dependsOn[0].name", "name of an object", dependsOn=[{"name": ""}]),
+    _bad("a dependency's name is none", "dependsOn[0].name", "name of an object", dependsOn=[{"name": "My DB"}]),
+    _bad(
+        "a dependency is in another namespace", "dependsOn[0].name", "name of an object", dependsOn=[{"name": "a/db"}]
+    ),
+    _bad("a dependency is a plain name", "dependsOn[0]", "must be an object", dependsOn=["db"]),
+    _bad("the dependencies are one name", "dependsOn", "must be a list", dependsOn="db"),
+    _bad(
+        "a dependency's condition is unknown",
+        "dependsOn[0].condition",
+        "must be one of",
+        dependsOn=[{"name": "db", "condition": "Ready"}],
+    ),
+    _bad(
+        "a dependency is named twice",
+        "dependsOn[1]",
+        "is given twice: 'db'",
+        dependsOn=[{"name": "db"}, {"name": "db", "condition": "Healthy"}],
+    ),
+    _bad(
+        "there are too many dependencies",
+        "dependsOn",
+        "at most 64 items, and has 65",
+        dependsOn=[{"name": f"db-{number}"} for number in range(65)],
+    ),
+]
+
 BAD_CONTAINERS: Final = [
+    *DEPENDENCIES,
     *IMAGE_AND_PROCESS,
     *ENVIRONMENT,
     *RESOURCES,

@@ -5,6 +5,8 @@ Code outside this room takes the models of the kind from here. Pure: no input or
 
 from typing import Final
 
+from controller.api.lifecycle import Dependency as Dependency
+from controller.api.lifecycle import DependencyCondition as DependencyCondition
 from controller.api.scalars import Quantity as Quantity
 from controller.api.spec import Capabilities as Capabilities
 from controller.api.spec import ContainerSpec as ContainerSpec

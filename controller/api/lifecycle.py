@@ -1,4 +1,4 @@
-"""What happens after a container's process has ended: restart policy, back-off, and which exit codes count how.
+"""When a container's process is started: after others, and again after its end (restart policy, back-off, meaning of exit codes).
 
 Part of the spec; no model here stands alone. Pure: no input or output.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from controller.api.model import DISTINCT, Model
-from controller.api.scalars import Integer, Number
+from controller.api.scalars import Integer, Number, ObjectName
 
 ExitCode = Annotated[Integer, Field(ge=0, le=255)]
 ExitCodes = Annotated[list[ExitCode], Field(max_length=64, json_schema_extra=DISTINCT)]
@@ -51,3 +51,20 @@ class RestartPolicy(Model):
     """Exit codes that count as success: reason Completed, and no restart by OnFailure."""
     never_restart_exit_codes: ExitCodes = []
     """Exit codes after which no policy restarts the container."""
+
+
+class DependencyCondition(StrEnum):
+    """What another container must have come to."""
+
+    STARTED = "Started"
+    HEALTHY = "Healthy"
+    COMPLETED = "Completed"
+
+
+class Dependency(Model):
+    """Another container of the namespace that must have come to something before this one is started."""
+
+    name: ObjectName
+    """Name of the other Container, in the same namespace, on this node or another."""
+    condition: DependencyCondition = DependencyCondition.STARTED
+    """Started: its process runs. Healthy: it runs, and its health check succeeds. Completed: its process has ended with success."""

@@ -106,6 +106,28 @@ class Reason(StrEnum):
         "Lower the value that the message names.",
     )
 
+    # What it depends on.
+    DEPENDENCY_WAITING = (
+        "DependencyWaiting",
+        "A container that this one depends on has not come to what `dependsOn` asks for; this one is started then.",
+        "The message names it: look there.",
+    )
+    DEPENDENCY_MISSING = (
+        "DependencyMissing",
+        "A container that this one depends on does not exist in the namespace; this one is started when that has come.",
+        "Create it, or correct `dependsOn`.",
+    )
+    DEPENDENCY_FAILED = (
+        "DependencyFailed",
+        "A container that was to complete has ended without success, and is not started again by itself.",
+        "Mend the one that the message names, then restart it (see `tallyman.dev/restartedAt`).",
+    )
+    DEPENDENCY_CYCLE = (
+        "DependencyCycle",
+        "By `dependsOn` the container waits for itself, through others; none of them can be the first.",
+        "Take one of the dependencies out of the circle that the message shows.",
+    )
+
     # The image.
     PULLING = "Pulling", "The image is being pulled; `status.pull` shows how far it has come."
     UNPACKED = "Unpacked", "The image is on the node, verified and unpacked."

@@ -195,8 +195,15 @@ def restarts(spec: ContainerSpec) -> Iterator[FieldError]:
         yield FieldError("spec.autoRemove", f"excludes restart policy {policy.name}; set restartPolicy.name to Never")
 
 
+def dependencies(spec: ContainerSpec) -> Iterator[FieldError]:
+    """Each container is named once."""
+    for index, name in _repeated(dependency.name for dependency in spec.depends_on):
+        yield FieldError(f"spec.dependsOn[{index}].name", f"is given twice: {shown(name)}; keep one of them")
+
+
 RULES: Final[tuple[Rule, ...]] = (
     restarts,
+    dependencies,
     command,
     environment,
     limits,

@@ -117,6 +117,15 @@ NodeName = Annotated[
     ),
 ]
 
+ObjectName = Annotated[
+    str,
+    Field(max_length=253),
+    Matches(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "must be the name of an object: lower-case letters, digits, `-` and `.`",
+    ),
+]
+
 HostName = Annotated[
     str,
     Field(max_length=63),

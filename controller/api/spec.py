@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from controller.api.lifecycle import RestartPolicy
+from controller.api.lifecycle import Dependency, RestartPolicy
 from controller.api.model import DISTINCT, PINNED, Change, Model, keyed_by
 from controller.api.scalars import (
     AbsolutePath,
@@ -291,6 +291,10 @@ class ContainerSpec(Model):
     """Whether and when the process is started again after it has ended."""
     auto_remove: Annotated[Flag, Change.IN_PLACE] = False
     """Delete the object, and with it the container, once the process has ended or could not be started. Excludes a restart policy other than Never."""
+    depends_on: Annotated[
+        list[Dependency], Field(max_length=64, json_schema_extra=keyed_by("name")), Change.IN_PLACE
+    ] = []
+    """Other containers that must have come to something before this one is started, each time that it is started."""
     resources: Annotated[Resources, Change.IN_PLACE] = Resources()
     """What the container may use at most (limits), and its share when the node is busy (requests)."""
     ulimits: Annotated[list[Ulimit], Field(max_length=16, json_schema_extra=keyed_by("name"))] = []

@@ -27,6 +27,7 @@ IN_PLACE: Final = frozenset(
         "healthCheck",
         "logging.maxSize",
         "logging.maxFiles",
+        "dependsOn",
     }
 )
 """Fields, by their names on the wire, that take effect without a new container."""

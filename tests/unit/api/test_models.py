@@ -29,6 +29,7 @@ WHOLE = {
     "tty": True,
     "init": True,
     "stopSignal": "SIGINT",
+    "dependsOn": [{"name": "db", "condition": "Healthy"}],
     "terminationGracePeriodSeconds": 5,
     "restartPolicy": {
         "name": "OnFailure",
