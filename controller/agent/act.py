@@ -17,6 +17,7 @@ from controller.agent.actions import (
     EnsureImage,
     FreeProcess,
     KillContainer,
+    LookAtDependencies,
     PauseContainer,
     RecordExit,
     RememberStop,
@@ -29,6 +30,7 @@ from controller.agent.actions import (
 )
 from controller.agent.creation import Creator
 from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
 from controller.agent.identity import Key, StopCause
 from controller.agent.images import ImageKeeper
@@ -56,6 +58,7 @@ class Actor:
         observed: ObservedStore,
         images: ImageKeeper,
         failures: FailureBook,
+        dependencies: DependencyKeeper,
         creator: Creator,
         processes: Processes,
         remover: Remover,
@@ -67,6 +70,7 @@ class Actor:
         self._observed = observed
         self._images = images
         self._failures = failures
+        self._dependencies = dependencies
         self._creator = creator
         self._processes = processes
         self._remover = remover
@@ -87,6 +91,8 @@ class Actor:
                 await self._release(_sure(declared))
             case EnsureImage():
                 await self._images.ensure(_sure(declared))
+            case LookAtDependencies():
+                await self._dependencies.look(_sure(declared))
             case CreateContainer():
                 await self._create(_sure(declared))
             case StartContainer():
@@ -145,6 +151,7 @@ class Actor:
         metrics.container_started(None if began is None else monotonic() - began)
         self._images.forget(declared.key)
         self._failures.forget(declared.key)
+        self._dependencies.forget(declared.key)
 
     async def _delete(self, declared: Declared) -> None:
         """Delete the object; what the watch would bring is read at once, so that the next look sees it."""
@@ -163,6 +170,7 @@ class Actor:
         self._declared.drop(declared.key, declared.uid)
         self._images.forget(declared.key)
         self._failures.forget(declared.key)
+        self._dependencies.forget(declared.key)
         self._began.pop(declared.key, None)
 
     async def _patch(self, declared: Declared, finalizers: list[str]) -> None:

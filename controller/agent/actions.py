@@ -35,6 +35,11 @@ class EnsureImage:
 
 
 @dataclass(frozen=True)
+class LookAtDependencies:
+    """Find out how far everything has come that the container depends on."""
+
+
+@dataclass(frozen=True)
 class CreateContainer:
     """Register the container with containerd."""
 
@@ -142,6 +147,7 @@ Action = (
     AddFinalizer
     | RemoveFinalizer
     | EnsureImage
+    | LookAtDependencies
     | CreateContainer
     | StartContainer
     | SignalStop

@@ -18,6 +18,7 @@ from controller.agent.bind import UNBOUND, Binder
 from controller.agent.compare import Comparison
 from controller.agent.creation import Creator
 from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
 from controller.agent.health import Freshness
 from controller.agent.identity import Key
@@ -53,7 +54,7 @@ from controller.kube.events import News, Recorder, Regarding
 from controller.kube.watch import Watch
 
 CRD_SECONDS = 2.0
-NORMAL = frozenset({Reason.RECREATING, Reason.PULLING, Reason.UNPACKED})
+NORMAL = frozenset({Reason.RECREATING, Reason.PULLING, Reason.UNPACKED, Reason.DEPENDENCY_WAITING})
 """Reasons that are told as Normal events; all others are warnings."""
 _log = log.get(__name__)
 
@@ -85,6 +86,7 @@ class Agent:
         self._reader = RootfsReader(settings.run_dir / "rootfs")
         self._binder = Binder(self._api, settings.node_name, self._bound)
         self._failures = FailureBook()
+        self._dependencies = DependencyKeeper(self._api, self._declared, self._observed, self._queue.add)
         self._policy = PolicyKeeper(settings.policy_file, self._policy_changed)
         self._reconciler = self._make_reconciler()
 
@@ -111,6 +113,7 @@ class Agent:
             observed=observed,
             images=self._images,
             failures=self._failures,
+            dependencies=self._dependencies,
             creator=creator,
             processes=Processes(
                 containerd=containerd,
@@ -131,6 +134,7 @@ class Agent:
             observed=observed,
             images=self._images,
             failures=self._failures,
+            dependencies=self._dependencies,
             policy=self._policy,
             actor=actor,
             publisher=Publisher(self._api, self._declared, settings.node_name),

@@ -4,17 +4,20 @@ The store is fed by the watch and by nothing else but reads of the same objects.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from controller.agent import standing
 from controller.agent.identity import Key
+from controller.agent.standing import Standing
 from controller.api.container import (
     FINALIZER,
     NODE_LABEL,
     RESTARTED_AT_ANNOTATION,
     ContainerSpec,
     ContainerStatus,
+    Dependency,
     ImagePullPolicy,
 )
 from controller.api.reasons import Reason
@@ -49,6 +52,13 @@ class Declared:
     """The node that the label names: the watch is filtered by it, so what has lost it is seen by nobody."""
     restarted_at: str = ""
     """The annotation by which the user asks for a restart; any new value is a new request."""
+    standing: Standing = field(default_factory=Standing)
+    """How it stands for those that depend on it."""
+
+    @property
+    def depends_on(self) -> tuple[Dependency, ...]:
+        """What it depends on."""
+        return tuple(self.spec.depends_on) if self.spec is not None else ()
 
     @property
     def ours(self) -> bool:
@@ -78,7 +88,7 @@ class _Checked:
     reason: Reason = Reason.INVALID_SPEC
 
 
-def _check(raw: Mapping[str, Any], node: str) -> _Checked:
+def _check(raw: Mapping[str, Any], node: str, name: str) -> _Checked:
     validated = validate(raw)
     spec = validated.spec
     if spec is None:
@@ -88,6 +98,13 @@ def _check(raw: Mapping[str, Any], node: str) -> _Checked:
             "spec.nodeName", f"must stay {node!r}: a container can't be moved; delete the object and create it anew"
         )
         return _Checked(None, errors=(moved,), reason=Reason.NODE_CHANGED)
+    itself = tuple(
+        FieldError(f"spec.dependsOn[{index}].name", "must not be the container itself")
+        for index, dependency in enumerate(spec.depends_on)
+        if dependency.name == name
+    )
+    if itself:
+        return _Checked(None, errors=itself)
     try:
         return _Checked(spec, parse(spec.image))
     except InvalidReference as error:
@@ -97,7 +114,7 @@ def _check(raw: Mapping[str, Any], node: str) -> _Checked:
 def parse_object(body: Mapping[str, Any], node: str) -> Declared:
     """One object as the API server sent it. Never raises on what a user can write into spec or status."""
     metadata = body["metadata"]
-    checked = _check(body.get("spec") or {}, node)
+    checked = _check(body.get("spec") or {}, node, metadata["name"])
     spec = checked.spec
     return Declared(
         key=(metadata["namespace"], metadata["name"]),
@@ -116,6 +133,7 @@ def parse_object(body: Mapping[str, Any], node: str) -> Declared:
         status=read_status(body.get("status") or {}),
         node_label=_node_label(metadata),
         restarted_at=_restarted_at(metadata),
+        standing=standing.read(body),
     )
 
 
@@ -144,12 +162,21 @@ def belongs(body: Mapping[str, Any], node: str) -> bool:
     return labelled and (named is None or (body.get("status") or {}).get("nodeName") in (None, node))
 
 
+Changed = Callable[[Declared | None, Declared | None], None]
+"""Called with an object as it was and as it is; None where there was or is none."""
+
+
 class DeclaredStore:
     """The objects of this node, by key."""
 
     def __init__(self, node: str) -> None:
         self._node = node
         self._objects: dict[Key, Declared] = {}
+        self._subscribers: list[Changed] = []
+
+    def subscribe(self, changed: Changed) -> None:
+        """Be told of every object that comes, changes or goes, whoever brings it."""
+        self._subscribers.append(changed)
 
     def get(self, key: Key) -> Declared | None:
         """The object under this key, or None."""
@@ -172,6 +199,7 @@ class DeclaredStore:
         if declared is None:
             declared = parse_object(body, self._node)
         self._objects[declared.key] = declared
+        self._tell(known, declared)
         return declared
 
     def drop(self, key: Key, uid: str | None = None) -> None:
@@ -179,6 +207,11 @@ class DeclaredStore:
         known = self._objects.get(key)
         if known is not None and (uid is None or known.uid == uid):
             del self._objects[key]
+            self._tell(known, None)
+
+    def _tell(self, before: Declared | None, after: Declared | None) -> None:
+        for changed in self._subscribers:
+            changed(before, after)
 
 
 def _updated(known: Declared, body: Mapping[str, Any]) -> Declared | None:
@@ -194,6 +227,7 @@ def _updated(known: Declared, body: Mapping[str, Any]) -> Declared | None:
         status=read_status(body.get("status") or {}),
         node_label=_node_label(metadata),
         restarted_at=_restarted_at(metadata),
+        standing=standing.read(body),
     )
 
 

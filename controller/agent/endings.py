@@ -14,6 +14,16 @@ from controller.api.reasons import Reason
 
 _REFUSED = frozenset({Reason.INVALID_SPEC, Reason.POLICY_FORBIDDEN})
 """Reasons of a failed attempt that speak of the spec itself."""
+_HELD = frozenset(
+    {
+        Reason.POLICY_FORBIDDEN,
+        Reason.DEPENDENCY_WAITING,
+        Reason.DEPENDENCY_MISSING,
+        Reason.DEPENDENCY_FAILED,
+        Reason.DEPENDENCY_CYCLE,
+    }
+)
+"""Reasons of a container that had ended, and would have been started again had nothing held it back."""
 
 
 def of_attempt(
@@ -70,6 +80,8 @@ def in_status(declared: Declared, current: ObservedContainer | None = None) -> P
     if declared.restarted_at not in ("", status.restarted_at):
         return None
     ready = next((c for c in status.conditions if c.type is ConditionType.READY), None)
+    if ready is not None and ready.reason in _HELD:
+        return None
     reason = Reason(ready.reason) if ready is not None and ready.reason in set(Reason) else Reason.ERROR
     message = ready.message if ready is not None else ""
     why = Verdict(reason, message)

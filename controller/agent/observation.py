@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from controller.agent.identity import ExitRecord, Key, PastExit, StopMark
+from controller.agent.standing import Dependencies, Dependent
 from controller.api.fields import FieldError
 from controller.api.reasons import Reason
 
@@ -70,6 +71,16 @@ class ObservedContainer:
     """Found with an ended process that is no longer there: if its deletion was cut short, a shim is left that containerd
     does not list."""
 
+    @property
+    def live(self) -> bool:
+        """Whether there is a process that has not ended."""
+        return self.task is not None and self.task.state is not TaskState.STOPPED
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process that runs."""
+        return self.task is not None and self.task.state is TaskState.RUNNING
+
 
 class ImagePhase(StrEnum):
     """How far the acquisition of an image has come."""
@@ -124,3 +135,7 @@ class Observation:
     """The node's present boot."""
     violations: tuple[FieldError, ...] = ()
     """What of the spec the node's policy does not allow."""
+    dependencies: Dependencies | None = None
+    """How far what it depends on has come; None when nobody has looked."""
+    dependents: tuple[Dependent, ...] = ()
+    """Of one that is being deleted: who is to go first."""

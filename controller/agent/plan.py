@@ -61,7 +61,7 @@ def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
     if declared.spec is None:
         return _invalid(declared, current)
     decided = _decide(declared, declared.spec, current, observed, now)
-    decided = holds.unless_held(decided, declared, current, observed)
+    decided = holds.unless_held(decided, declared, current, observed, now)
     if decided.actions and not declared.ours:
         return replace(decided, actions=(AddFinalizer(), *decided.actions))
     return decided
@@ -143,6 +143,9 @@ def _delete(declared: Declared, observed: Observation, now: datetime) -> Plan:
         outdated = declared.status.container_id is not None
         last = (RemoveFinalizer(),) if declared.ours else ()
         return Plan(last, facts if outdated else None, say_first=outdated and declared.ours)
+    held = holds.until_dependents_are_gone(observed, now)
+    if held is not None:
+        return held
     due = stopping.since(observed.containers, now) + PATIENCE
     return replace(
         stopping.remove_all(observed.containers, declared.spec, now), facts=replace(facts, publish_after=due)

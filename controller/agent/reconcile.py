@@ -9,8 +9,16 @@ from typing import Any
 
 from controller import log, metrics
 from controller.agent.act import Actor
-from controller.agent.actions import AddFinalizer, Announcement, CreateContainer, EnsureImage, StartContainer
+from controller.agent.actions import (
+    AddFinalizer,
+    Announcement,
+    CreateContainer,
+    EnsureImage,
+    LookAtDependencies,
+    StartContainer,
+)
 from controller.agent.declared import Declared, DeclaredStore, belongs
+from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
 from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper
@@ -50,6 +58,7 @@ class Reconciler:
         images: ImageKeeper,
         failures: FailureBook,
         policy: PolicyKeeper,
+        dependencies: DependencyKeeper,
         actor: Actor,
         publisher: Publisher,
         announce: Any,
@@ -63,6 +72,7 @@ class Reconciler:
         self._images = images
         self._failures = failures
         self._policy = policy
+        self._dependencies = dependencies
         self._actor = actor
         self._publisher = publisher
         self._announce = announce
@@ -126,6 +136,8 @@ class Reconciler:
             failure=self._failures.of(key),
             boot_id=self._boot_id,
             violations=self._policy.violations(declared) if declared is not None else (),
+            dependencies=self._dependencies.of(key),
+            dependents=self._dependencies.dependents(declared) if declared is not None else (),
         )
 
     async def _conclude(self, decided: Plan, declared: Declared | None) -> float | None:
@@ -179,6 +191,7 @@ class Reconciler:
         self._declared.drop(key)
         self._images.forget(key)
         self._failures.forget(key)
+        self._dependencies.forget(key)
         self._publisher.forget(key)
 
     def _note_failure(self, declared: Declared, error: Exception) -> None:
@@ -199,7 +212,7 @@ class Reconciler:
             self._announce(declared, Announcement(failure.reason, failure.message))
 
     def _log_action(self, key: Key, action: object) -> None:
-        level = _log.debug if isinstance(action, EnsureImage | AddFinalizer) else _log.info
+        level = _log.debug if isinstance(action, EnsureImage | AddFinalizer | LookAtDependencies) else _log.info
         level(
             "done",
             action=type(action).__name__,

@@ -31,6 +31,9 @@ class Standing:
     reason: str = ""
     """Why it is ready or not."""
     healthy: bool = False
+    container_id: str = ""
+    restarts: int = 0
+    """With the id: which run of its process the status speaks of."""
     depends_on: tuple[str, ...] = ()
 
 
@@ -46,6 +49,8 @@ def read(body: Mapping[str, Any]) -> Standing:
         up_to_date=status.get("observedGeneration") == metadata.get("generation", 1),
         state=str(status.get("state") or ""),
         reason=str(conditions.get("Ready", {}).get("reason") or ""),
+        container_id=str(status.get("containerID") or ""),
+        restarts=restarts if isinstance(restarts := status.get("restartCount"), int) else 0,
         healthy=health == "Healthy" or conditions.get("Healthy", {}).get("status") == "True",
         depends_on=tuple(name for name in names if isinstance(name, str)),
     )
@@ -103,6 +108,8 @@ class Dependent:
     """A container of this node that depends on one that is being deleted, and still is there."""
 
     name: str
+    since: datetime
+    """Since when it may be waited for."""
     until: datetime
     """How long it is waited for at most."""
 
@@ -122,7 +129,7 @@ def _judged(wanted: Dependency, found: Standing | None) -> tuple[Outcome, str]:
     if _holds(condition, found):
         return Outcome.SATISFIED, ""
     how = _how(found)
-    if condition is DependencyCondition.COMPLETED and _has_failed(found):
+    if _has_failed(found):
         return Outcome.FAILED, f"container {name}, which is to be {condition} first, has failed: {how}"
     return Outcome.WAITING, f"waits for container {name} to be {condition}; {how}"
 

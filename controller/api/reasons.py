@@ -119,7 +119,7 @@ class Reason(StrEnum):
     )
     DEPENDENCY_FAILED = (
         "DependencyFailed",
-        "A container that was to complete has ended without success, and is not started again by itself.",
+        "A container that this one depends on has ended without success, and is not started again by itself.",
         "Mend the one that the message names, then restart it (see `tallyman.dev/restartedAt`).",
     )
     DEPENDENCY_CYCLE = (

@@ -8,6 +8,7 @@ import pytest
 
 from controller.agent.actions import Announcement
 from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.dependencies import DependencyKeeper
 from controller.agent.facts import Facts
 from controller.agent.failures import FailureBook
 from controller.agent.observation import ObservedContainer
@@ -62,6 +63,7 @@ def _reconciler(
         observed=cast(Any, Observed()),
         images=cast(Any, SimpleNamespace(of=lambda _key: None)),
         failures=FailureBook(),
+        dependencies=DependencyKeeper(cast(Any, None), store, cast(Any, Observed()), lambda _key: None),
         policy=PolicyKeeper(None, lambda: None),
         actor=cast(Any, None),
         publisher=cast(Any, Answering(store, answer, later)),

@@ -38,7 +38,11 @@ COMPLETED = said("Exited", "Completed", exitCode=0)
         ("Started", body(**said("Pending", "Pulling")), Outcome.WAITING, "its state is Pending (Pulling)"),
         ("Started", body(**said("Paused", "Paused")), Outcome.WAITING, "its state is Paused"),
         ("Started", body(**said("Restarting", "CrashLoopBackOff")), Outcome.WAITING, "CrashLoopBackOff"),
-        ("Started", body(**said("Exited", "Error")), Outcome.WAITING, "its state is Exited (Error)"),
+        ("Started", body(**said("Exited", "Error")), Outcome.FAILED, "Started first, has failed: its state is Exited"),
+        ("Started", body(2, **said("Exited", "Error")), Outcome.WAITING, "its state is Exited (Error)"),
+        ("Started", body(**COMPLETED), Outcome.WAITING, "its state is Exited (Completed)"),
+        ("Started", body(**said("Exited", "Stopped")), Outcome.WAITING, "its state is Exited (Stopped)"),
+        ("Healthy", body(**said("Exited", "OOMKilled")), Outcome.FAILED, "its state is Exited (OOMKilled)"),
         ("Started", body(deleting=True, **RUNNING), Outcome.WAITING, "it is being deleted"),
         ("Started", None, Outcome.MISSING, "container db, which is to be Started first, does not exist"),
         ("Healthy", body(**HEALTHY), Outcome.SATISFIED, ""),
@@ -76,12 +80,20 @@ def test_how_far_a_dependency_has_come(
     assert fact.message or outcome is Outcome.SATISFIED
 
 
+def test_which_run_a_status_speaks_of_is_read() -> None:
+    found = read(body(containerID="abc", restartCount=3))
+
+    assert (found.container_id, found.restarts) == ("abc", 3)
+
+
 ODD: list[Any] = [None, 1, "text", [], [None], {}, {"status": 1}, [{"name": 3}], [{"type": []}], {"name": "db"}]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
 def test_whatever_is_written_there_is_read(odd: Any) -> None:
-    found = read(body(spec={"dependsOn": odd}, state=odd, conditions=odd, health=odd))
+    found = read(
+        body(spec={"dependsOn": odd}, state=odd, conditions=odd, health=odd, containerID=odd, restartCount=odd)
+    )
 
     assert not found.healthy
     assert found.depends_on == ()
