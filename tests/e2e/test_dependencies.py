@@ -2,19 +2,34 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hack import lab
+from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import NODE_LABEL, Cluster, Namespace
 from tests.e2e.node import Node
 from tests.e2e.objects import Body, because, condition, has_exited, is_running, status
 
 pytestmark = pytest.mark.feature("L13")
+
+
+@pytest.fixture(scope="module")
+def boot_id(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands for the kernel's file: another text in it is another boot."""
+    path = tmp_path_factory.mktemp("boot") / "boot_id"
+    path.write_text("first\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(boot_id: Path) -> Mapping[str, str]:
+    return {"TALLYMAN_BOOT_ID_FILE": str(boot_id)}
 
 
 CHAIN: dict[str, list[str]] = {"web": ["app"], "app": ["db", "cache"], "cache": [], "db": []}
@@ -40,6 +55,30 @@ def test_a_chain_that_is_created_from_its_end_starts_in_order(namespace: Namespa
     assert order[2:] == ["app", "web"]
 
 
+@pytest.mark.feature("L15")
+def test_after_a_reboot_they_start_in_order_whatever_their_statuses_say(
+    namespace: Namespace, node: Node, agent: AgentProcess, boot_id: Path, shared: Path
+) -> None:
+    mount = {"mounts": [{"mountPath": "/data", "hostPath": {"path": str(shared)}}]}
+    again: dict[str, Any] = {"restartPolicy": {"name": "Always", "backoff": {"initialSeconds": 0}}}
+    for name, to in CHAIN.items():
+        namespace.shell(name, f"echo {name} >> /data/order; exec sleep 1000", dependsOn=on(*to), **mount, **again)
+    namespace.wait_all(CHAIN, is_running, "all run")
+
+    agent.kill()
+    for name in CHAIN:
+        for one in node.of(namespace.name, name):
+            node.containerd.ctr("tasks", "delete", "--force", one.id)
+    (shared / "order").unlink()
+    boot_id.write_text("second\n")
+    agent.start()
+    namespace.wait_all(CHAIN, lambda body: is_running(body) and status(body)["restartCount"] == 1, "all run again")
+
+    order = (shared / "order").read_text().split()
+    assert sorted(order[:2]) == ["cache", "db"]
+    assert order[2:] == ["app", "web"]
+
+
 def test_a_missing_one_is_named_and_waited_for(namespace: Namespace, node: Node) -> None:
     namespace.sleeper("web", dependsOn=on("db"))
 
@@ -47,6 +86,8 @@ def test_a_missing_one_is_named_and_waited_for(namespace: Namespace, node: Node)
     assert message(held) == "container db, which is to be Started first, does not exist in this namespace"
     assert condition(held, "Reconciling")["status"] == "True"
     assert node.containers(namespace.name) == {}
+    [event] = waiting.until(partial(namespace.events, "web", "DependencyMissing"), "an event")
+    assert (event.type, event.count, event.message) == ("Warning", 1, message(held))
 
     namespace.sleeper("db")
     namespace.running("web")
@@ -62,6 +103,19 @@ def test_what_is_to_complete_must_end_with_success(namespace: Namespace) -> None
     assert condition(failed, "Stalled")["status"] == "True"
 
     namespace.change("migrate", command=["sh", "-c", "exit 0"])
+    namespace.running("web")
+
+
+def test_one_that_failed_to_start_is_named(namespace: Namespace) -> None:
+    namespace.sleeper("web", dependsOn=on("db"))
+    namespace.sleeper("db", command=["/no/such/program"])
+
+    failed = namespace.wait("web", because("DependencyFailed"))
+    assert message(failed) == (
+        "container db, which is to be Started first, has failed: its state is Exited (CommandNotFound)"
+    )
+
+    namespace.change("db", command=["sleep", "1000"])
     namespace.running("web")
 
 
