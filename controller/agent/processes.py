@@ -78,6 +78,8 @@ class Processes:
         try:
             if current.task is None:
                 await self._create(current, wanted)
+            if current.task is None or current.task.state is TaskState.CREATED:
+                # Also when an agent that was killed had made it: nobody knows whether that one came to confirm it.
                 await self._confirm_mounts(current, wanted)
             pid = await self._containerd.tasks.start(current.id)
         except ContainerdError as error:
@@ -168,6 +170,7 @@ class Processes:
         except hostpaths.HostPathError:
             await self._containerd.tasks.delete(current.id)
             self._streams.release(current.id)
+            self._observed.change(current.id, task=None)
             raise
 
     async def _rootfs(self, current: ObservedContainer) -> tuple[Mount, ...]:
