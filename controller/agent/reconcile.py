@@ -106,7 +106,7 @@ class Reconciler:
         if lost_at is None:
             await self._observed.settle(key)
         declared = await self._object(key)
-        decided = plan(declared, self._observe(key, declared), datetime.now(UTC))
+        decided = plan(declared, self._observe(key, declared, lost_at), datetime.now(UTC))
         if decided.forget_failure:
             self._failures.forget(key)
         if decided.say_first and decided.facts is not None and declared is not None:
@@ -129,11 +129,12 @@ class Reconciler:
             self._log_action(key, action)
         return decided, declared
 
-    def _observe(self, key: Key, declared: Declared | None) -> Observation:
+    def _observe(self, key: Key, declared: Declared | None, lost_at: datetime | None) -> Observation:
         return Observation(
             containers=self._observed.of(key),
             image=self._images.of(key),
             failure=self._failures.of(key),
+            unavailable_since=lost_at,
             boot_id=self._boot_id,
             violations=self._policy.violations(declared) if declared is not None else (),
             dependencies=self._dependencies.of(key),

@@ -18,7 +18,7 @@ from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.node import LABEL, Node
-from tests.e2e.objects import FOREVER, Body, container_id, has_exited, is_running, life, status
+from tests.e2e.objects import FOREVER, Body, because, container_id, has_exited, is_running, life, status
 
 MANY = 20
 ROUNDS = 3
@@ -160,6 +160,17 @@ def test_containers_survive_a_crash_of_containerd_and_what_happened_meanwhile_is
         ["steady", "killed", "changed", "stopped", "new"]
     )
     assert agent.daemon.alive()
+
+
+@pytest.mark.feature("L15", "L16")
+def test_a_containerd_that_stays_away_is_told_and_nothing_is_claimed(namespace: Namespace, node: Node) -> None:
+    namespace.sleeper("web")
+    before = namespace.running("web")
+    node.containerd.kill()
+    away = namespace.wait("web", because("ContainerdUnavailable"))
+    assert (status(away)["state"], status(away)["containerID"]) == ("Unknown", container_id(before))
+    node.containerd.start()
+    assert life(namespace.running("web")) == life(before)
 
 
 @pytest.mark.feature("L15")

@@ -1,6 +1,7 @@
 """The loop around the plan: what the answer to its own write tells it must not get lost."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -54,6 +55,7 @@ def _reconciler(
     told: list[Announcement] | None = None,
     later: float | None = None,
     spec: Mapping[str, Any] = STOPPED,
+    lost_at: datetime | None = None,
 ) -> Reconciler:
     store = DeclaredStore(NODE)
     store.put(_object("1", spec))
@@ -69,7 +71,7 @@ def _reconciler(
         publisher=cast(Any, Answering(store, answer, later)),
         announce=lambda _declared, news: (told if told is not None else []).append(news),
         node=NODE,
-        containerd_lost_at=lambda: None,
+        containerd_lost_at=lambda: lost_at,
         boot_id="boot",
     )
 
@@ -83,6 +85,12 @@ async def test_a_deletion_that_the_answer_to_a_write_tells_of_is_looked_at() -> 
 
 async def test_an_answer_that_tells_nothing_new_settles_the_matter() -> None:
     assert await _reconciler(_object("2")).reconcile(KEY) is None
+
+
+@pytest.mark.feature("L15")
+async def test_while_containerd_is_away_nothing_is_decided() -> None:
+    """Its wait shows in the time of the next look: in plain sight of containerd this object would be settled."""
+    assert await _reconciler(_object("2"), lost_at=datetime.now(UTC)).reconcile(KEY) is not None
 
 
 @pytest.mark.feature("P6")
