@@ -26,6 +26,7 @@ REGISTRY = CollectorRegistry()
 PREFIX = "tallyman"
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _RESULTS = ("settled", "look_again", "error")
+_TYPES = ("Normal", "Warning")
 _STATES = ("Pending", "Created", "Running", "Paused", "Restarting", "Exited", "Removing", "Unknown")
 
 ProcessCollector(registry=REGISTRY)
@@ -104,7 +105,27 @@ _output_lost = Counter(
     "Bytes of output that could not be written to their log.",
     registry=REGISTRY,
 )
+_action_seconds = Histogram(
+    f"{PREFIX}_action_duration_seconds",
+    "Duration of what was done for an object, by action and by how it ended.",
+    ["action", "result"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+_events_posted = Counter(
+    f"{PREFIX}_events_posted", "Posts of Events to the API server, by type.", ["type"], registry=REGISTRY
+)
+_events_dropped = Counter(
+    f"{PREFIX}_events_dropped",
+    "News that no Event tells of, for want of room or since the API server refused it, by type.",
+    ["type"],
+    registry=REGISTRY,
+)
+_events_waiting = Gauge(f"{PREFIX}_events_waiting", "Events that are still to be posted.", registry=REGISTRY)
 
+for _type in _TYPES:
+    _events_posted.labels(_type)
+    _events_dropped.labels(_type)
 for _result in _RESULTS:
     _reconciles.labels(_result)
 for _state in _STATES:
@@ -214,6 +235,32 @@ def watch_missed(count: int) -> None:
 def policy_file(*, good: bool) -> None:
     """Publish whether the policy file can be used."""
     _policy_file.set(good)
+
+
+@contextmanager
+def action(name: str) -> Iterator[None]:
+    """Measure an action."""
+    since, result = monotonic(), "error"
+    try:
+        yield
+        result = "success"
+    finally:
+        _action_seconds.labels(name, result).observe(monotonic() - since)
+
+
+def event_posted(kind: str) -> None:
+    """Count an Event that was made or brought up to date; `kind` is its type."""
+    _events_posted.labels(kind).inc()
+
+
+def events_dropped(kind: str, count: int) -> None:
+    """Count news that no Event will tell of."""
+    _events_dropped.labels(kind).inc(count)
+
+
+def events_waiting(count: int) -> None:
+    """Publish how many Events are still to be posted."""
+    _events_waiting.set(count)
 
 
 def event_stream_broken() -> None:

@@ -1,4 +1,4 @@
-"""Makes the tables of docs/container.md from the models: fields of the spec, fields of the status, reasons. Pure.
+"""Makes the tables of docs/container.md from the models: fields of the spec, fields of the status, reasons, Events. Pure.
 
 In the page each table stands between two comments, the first of which says what it is made of:
 
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from controller.api.container import ContainerSpec, ContainerStatus
 from controller.api.crd import structural
+from controller.api.events import EVENTS
 from controller.api.model import Change, Model, change_of, wire_name
 from controller.api.reasons import Reason
 
@@ -53,7 +54,10 @@ def _table(kind: str, fields: list[str]) -> str:
         case "reasons":
             rows = ((f"`{reason}`", reason.meaning, reason.next_step) for reason in sorted(Reason))
             return _rows(("Reason", "What it says", "What to do"), rows)
-    raise ValueError(f"docs/container.md asks for a table {kind!r}; there are spec, status and reasons")
+        case "events":
+            occasions = ((f"`{reason}`", told.type, told.when) for reason, told in EVENTS.items())
+            return _rows(("Reason", "Type", "When"), occasions)
+    raise ValueError(f"docs/container.md asks for a table {kind!r}; there are spec, status, reasons and events")
 
 
 def _spec_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:

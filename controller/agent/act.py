@@ -63,7 +63,6 @@ class Actor:
         processes: Processes,
         remover: Remover,
         streams: Streams,
-        announce: Announce,
     ) -> None:
         self._api = api
         self._declared = declared
@@ -75,7 +74,6 @@ class Actor:
         self._processes = processes
         self._remover = remover
         self._streams = streams
-        self._announce = announce
         self._began: dict[Key, float] = {}
 
     async def perform(self, action: Action, declared: Declared | None) -> None:  # noqa: C901, PLR0912
@@ -125,9 +123,6 @@ class Actor:
                 await self._remove(action.id, declared)
             case _:
                 assert_never(action)
-        news = getattr(action, "announcement", None)
-        if news is not None and declared is not None:
-            self._announce(declared, news)
 
     async def _remove(self, container_id: str, declared: Declared | None) -> None:
         """Remove the container; its logs go with its object, and stay when the container is only replaced."""

@@ -17,6 +17,8 @@ class Announcement:
 
     reason: Reason
     message: str
+    alike: str | None = None
+    """News about an object with this and the reason in common are counted as one; None: those with the same message."""
 
 
 @dataclass(frozen=True)

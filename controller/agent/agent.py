@@ -37,9 +37,11 @@ from controller.agent.runtimes import Runtimes
 from controller.agent.settings import Settings
 from controller.agent.streams.capture import Limits
 from controller.agent.streams.hub import Streams
+from controller.agent.telling import TellingActor
 from controller.agent.users import Users
 from controller.api import quantity
 from controller.api.container import NODE_LABEL, Quantity
+from controller.api.events import type_of
 from controller.api.reasons import Reason
 from controller.containerd.client import Containerd
 from controller.containerd.errors import ContainerdError
@@ -50,12 +52,11 @@ from controller.containerd.registry.client import Registry
 from controller.kube.client import Client
 from controller.kube.containers import Containers
 from controller.kube.errors import KubeError
-from controller.kube.events import News, Recorder, Regarding
+from controller.kube.events import Recorder
+from controller.kube.spool import News, Regarding
 from controller.kube.watch import Watch
 
 CRD_SECONDS = 2.0
-NORMAL = frozenset({Reason.RECREATING, Reason.PULLING, Reason.UNPACKED, Reason.DEPENDENCY_WAITING})
-"""Reasons that are told as Normal events; all others are warnings."""
 _log = log.get(__name__)
 
 
@@ -126,7 +127,6 @@ class Agent:
             ),
             remover=remover,
             streams=self._streams,
-            announce=self._announce,
         )
         return Reconciler(
             api=self._api,
@@ -136,8 +136,8 @@ class Agent:
             failures=self._failures,
             dependencies=self._dependencies,
             policy=self._policy,
-            actor=actor,
-            publisher=Publisher(self._api, self._declared, settings.node_name),
+            actor=TellingActor(actor, observed, self._announce),
+            publisher=Publisher(self._api, self._declared, settings.node_name, self._announce),
             announce=self._announce,
             node=settings.node_name,
             containerd_lost_at=lambda: self._listener.lost_at,
@@ -252,14 +252,12 @@ class Agent:
 
     def _announce(self, declared: Declared, news: Announcement) -> None:
         regarding = Regarding(*declared.key, declared.uid, declared.resource_version)
-        self._recorder.record(
-            News(regarding, "Normal" if news.reason in NORMAL else "Warning", news.reason, news.message)
-        )
+        self._recorder.record(News(regarding, type_of(news.reason).value, news.reason, news.message, news.alike))
 
     def _announce_image(self, key: Key, reason: Reason, message: str) -> None:
         declared = self._declared.get(key)
         if declared is not None:
-            self._announce(declared, Announcement(reason, message))
+            self._announce(declared, Announcement(reason, message, declared.image_wanted))
 
     def _log_limits(self, key: Key) -> Limits | None:
         """How much of an object's output is kept; None while nothing valid is declared."""
@@ -269,7 +267,8 @@ class Agent:
         return Limits(_whole(declared.spec.logging.max_size), declared.spec.logging.max_files)
 
     def _count(self) -> None:
-        """Bring the gauge of containers by state up to date."""
+        """Bring the gauges that are read off the agent's memory up to date."""
+        metrics.events_waiting(self._recorder.waiting())
         metrics.containers(Counter(engine_state(container).value for container in self._observed.all()))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controller.agent.actions import Action, Announcement
+from controller.agent.actions import Action
 from controller.agent.facts import Facts, Verdict
 from controller.agent.observation import ObservedContainer, TaskState
 from controller.api.container import ContainerState
@@ -22,8 +22,6 @@ class Plan:
     forget_failure: bool = False
     say_first: bool = False
     """Whether the facts are true already, and worth saying before the actions are done."""
-    news: Announcement | None = None
-    """What the facts say that is new to the user: told once the status says it."""
 
 
 def working(current: ObservedContainer | None, why: Verdict) -> Facts:

@@ -11,7 +11,6 @@ from datetime import datetime
 from controller.agent import endings
 from controller.agent.actions import (
     Action,
-    Announcement,
     CreateContainer,
     EnsureImage,
     KillContainer,
@@ -26,8 +25,7 @@ from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import StopCause
 from controller.agent.observation import Observation, ObservedContainer
 from controller.agent.standing import Dependencies, Outcome, in_words
-from controller.agent.status import MAX_MESSAGE
-from controller.api.container import ContainerState, ContainerStatus, Dependency
+from controller.api.container import ContainerState, Dependency
 from controller.api.reasons import Reason
 from controller.api.validation import Validated
 
@@ -75,15 +73,6 @@ class Hold:
             publish_after=self.publish_after,
         )
 
-    def news(self, before: ContainerStatus) -> Announcement | None:
-        """What to tell the user, unless the status says it already."""
-        told = self.why.message[:MAX_MESSAGE]
-        passing = self.why.reason is Reason.DEPENDENCY_WAITING
-        for one in before.conditions:
-            if one.reason == self.why.reason and (passing or one.message == told):
-                return None
-        return Announcement(self.why.reason, self.why.message)
-
     def remarked(self, facts: Facts | None) -> Facts | None:
         """What was decided, with what is to be said beside it."""
         return replace(facts, refused=self.why) if facts is not None and self.refused else facts
@@ -101,11 +90,10 @@ def unless_held(
         hold = by_dependencies(known, now)
     if hold is None:
         return decided
-    news = hold.news(declared.status)
     if hold.holds(decided.actions, decided.facts):
         facts = replace(hold.facts(engine_state(current), current), image=observed.image)
-        return Plan(endings.to_record(current), facts, hold.look_again, news=news)
-    return replace(decided, facts=hold.remarked(decided.facts), news=news)
+        return Plan(endings.to_record(current), facts, hold.look_again)
+    return replace(decided, facts=hold.remarked(decided.facts))
 
 
 def refusal(observed: Observation) -> Verdict | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from controller import log, metrics
+from controller.agent import news
 from controller.agent.declared import Declared
 from controller.agent.identity import Key
 from controller.agent.observation import ImagePhase, ObservedImage
@@ -222,8 +223,10 @@ class ImageKeeper:
                 del self._observed[key]
         else:
             if self._still_wants(key, wanted, reference):
-                if self._observed[key].total_bytes:
-                    self._announce(key, Reason.UNPACKED, f"image {reference.familiar} is pulled and unpacked")
+                waited = self._observed[key]
+                if waited.total_bytes:
+                    told = news.pulled(reference.familiar, waited.started_at, datetime.now(UTC), image.size)
+                    self._announce(key, Reason.PULLED, told)
                 self._present(key, wanted, image)
         if self._pulls.get(reference.name) is None:
             self._waiting.get(reference.name, set()).discard(key)
@@ -239,8 +242,7 @@ class ImageKeeper:
         backoff = min(FIRST_BACKOFF * 2 ** min(count - 1, 10), LAST_BACKOFF)
         reason = Reason.ERR_IMAGE_PULL if count == 1 else Reason.IMAGE_PULL_BACK_OFF
         _log.warning("an image could not be pulled", namespace=key[0], name=key[1], attempt=count, error=str(error))
-        if count == 1:
-            self._announce(key, Reason.ERR_IMAGE_PULL, message)
+        self._announce(key, Reason.ERR_IMAGE_PULL, message)
         self._failed(key, wanted, reason, message, backoff)
 
     async def close(self) -> None:

@@ -3,8 +3,11 @@
 Runs within the single flight of its object, so writes never overtake each other.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from controller.agent import news
+from controller.agent.actions import Announcement
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts
 from controller.agent.identity import Key
@@ -19,10 +22,13 @@ SPACING = timedelta(seconds=2)
 class Publisher:
     """Writes statuses."""
 
-    def __init__(self, api: Containers, declared: DeclaredStore, node: str) -> None:
+    def __init__(
+        self, api: Containers, declared: DeclaredStore, node: str, announce: Callable[[Declared, Announcement], None]
+    ) -> None:
         self._api = api
         self._declared = declared
         self._node = node
+        self._announce = announce
         self._written: dict[Key, datetime] = {}
 
     async def publish(self, declared: Declared, facts: Facts) -> float | None:
@@ -36,7 +42,8 @@ class Publisher:
         due = self._due(declared.key, facts)
         if due is not None and now < due:
             return (due - now).total_seconds()
-        patch = difference(declared.status, summarize(declared, facts, self._node, now))
+        status = summarize(declared, facts, self._node, now)
+        patch = difference(declared.status, status)
         if not patch:
             return None
         try:
@@ -49,6 +56,8 @@ class Publisher:
         else:
             self._written.pop(declared.key, None)
         self._declared.put(body)
+        for told in news.of_status(declared.status, status):
+            self._announce(declared, told)
         return None
 
     def _due(self, key: Key, facts: Facts) -> datetime | None:

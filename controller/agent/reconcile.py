@@ -8,15 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller import log, metrics
-from controller.agent.act import Actor
-from controller.agent.actions import (
-    AddFinalizer,
-    Announcement,
-    CreateContainer,
-    EnsureImage,
-    LookAtDependencies,
-    StartContainer,
-)
+from controller.agent.actions import Announcement, CreateContainer, StartContainer
 from controller.agent.declared import Declared, DeclaredStore, belongs
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
@@ -27,6 +19,7 @@ from controller.agent.observed import ObservedStore
 from controller.agent.plan import Plan, plan
 from controller.agent.policy import PolicyKeeper
 from controller.agent.publish import Publisher
+from controller.agent.telling import TellingActor
 from controller.containerd.errors import ContainerdError
 from controller.kube import errors as kube_errors
 from controller.kube.containers import Containers
@@ -59,7 +52,7 @@ class Reconciler:
         failures: FailureBook,
         policy: PolicyKeeper,
         dependencies: DependencyKeeper,
-        actor: Actor,
+        actor: TellingActor,
         publisher: Publisher,
         announce: Any,
         node: str,
@@ -159,8 +152,6 @@ class Reconciler:
         except kube_errors.Conflict:
             await self._read_again(declared.key)
             return 0.0
-        if later is None and decided.news is not None:
-            self._announce(declared, decided.news)
         # The answer to a write may be the first to tell of an edit or a deletion; the watch then has nothing new to tell.
         return later if _same_wish(declared, self._declared.get(declared.key)) else 0.0
 
@@ -196,7 +187,6 @@ class Reconciler:
         self._publisher.forget(key)
 
     def _note_failure(self, declared: Declared, error: Exception) -> None:
-        before = self._failures.of(declared.key)
         failure = self._failures.note(declared, error, datetime.now(UTC))
         if isinstance(error, ContainerdError):
             # What was taken for present may not be: look for the image again before the next try.
@@ -209,12 +199,11 @@ class Reconciler:
             reason=failure.reason.value,
             error=failure.message,
         )
-        if before is None or (before.reason, before.message) != (failure.reason, failure.message):
-            self._announce(declared, Announcement(failure.reason, failure.message))
+        self._announce(declared, Announcement(failure.reason, failure.message))
 
     def _log_action(self, key: Key, action: object) -> None:
-        level = _log.debug if isinstance(action, EnsureImage | AddFinalizer | LookAtDependencies) else _log.info
-        level(
+        # What matters of it to the user is logged as news.
+        _log.debug(
             "done",
             action=type(action).__name__,
             namespace=key[0],

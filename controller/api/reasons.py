@@ -36,6 +36,9 @@ class Reason(StrEnum):
         "Set `desiredState: Running` to start it again.",
     )
     CREATED = "Created", "The container is made, and its process has not been started."
+    STARTED = "Started", "The process was started."
+    RESUMED = "Resumed", "The processes were thawed."
+    UPDATED = "Updated", "New limits are in force in the running container."
     COMPLETED = "Completed", "The process ended by itself with exit code 0."
     ERROR = (
         "Error",
@@ -130,6 +133,7 @@ class Reason(StrEnum):
 
     # The image.
     PULLING = "Pulling", "The image is being pulled; `status.pull` shows how far it has come."
+    PULLED = "Pulled", "The image was pulled and unpacked."
     UNPACKED = "Unpacked", "The image is on the node, verified and unpacked."
     INVALID_IMAGE_NAME = (
         "InvalidImageName",
@@ -191,7 +195,13 @@ class Reason(StrEnum):
     PROGRESSING = "Progressing", "The agent is working towards the spec."
     STARTING = "Starting", "The container is being made and started."
     STOPPING = "Stopping", "The stop signal was sent; SIGKILL follows after the grace period."
+    KILLING = (
+        "Killing",
+        "The process did not end within its grace period; SIGKILL was sent.",
+        "Let the program end on `stopSignal`, or raise `terminationGracePeriodSeconds`.",
+    )
     REMOVING = "Removing", "The container and all that was made for it are being removed."
+    REMOVED = "Removed", "The container and all that was made for it were removed."
     RECREATING = (
         "Recreating",
         "A field changed that can't change in a running container; it is replaced once.",

@@ -1,114 +1,137 @@
-"""Kubernetes Events about Containers: posted once per change, aggregated when they repeat, and never in the way.
+"""Kubernetes Events about Containers: posted once per change, counted when they repeat, and never in the way.
 
-A failed post is logged and dropped: an Event is news, not state.
+What waits, and in which order it goes, is decided in `spool`. An Event is news, not state: what the server refuses is logged and
+dropped; what it can't take now is posted later, as far as there is room. Another agent's counts begin anew.
 """
 
 import asyncio
-import hashlib
-from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from time import monotonic
+from typing import Any
 
-from controller import log
+from controller import log, metrics
 from controller.api.container import GROUP, KIND, VERSION
 from controller.kube.client import Client
-from controller.kube.errors import KubeError, NotFound
+from controller.kube.errors import Conflict, KubeError, NotFound, Unavailable
+from controller.kube.spool import News, Post, Spool
 
 COMPONENT = "tallyman"
-REMEMBERED = 2048
-QUEUE_LENGTH = 256
-SPACING_SECONDS = 0.2
+FIRST_PAUSE = 1.0
+LAST_PAUSE = 30.0
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _log = log.get(__name__)
 
 
-@dataclass(frozen=True)
-class Regarding:
-    """The object that an event is about."""
-
-    namespace: str
-    name: str
-    uid: str
-    resource_version: str
-
-
-@dataclass(frozen=True)
-class News:
-    """One thing worth telling the user."""
-
-    regarding: Regarding
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
-
-    @property
-    def name(self) -> str:
-        """The same news about the same object has the same name, so that repeats are counted, not stored."""
-        digest = hashlib.sha256(f"{self.regarding.uid}/{self.type}/{self.reason}/{self.message}".encode()).hexdigest()
-        return f"{self.regarding.name[:200]}.{digest[:16]}"
-
-
 class Recorder:
-    """Posts news in order, one at a time, at a bounded rate."""
+    """Takes news in at any time, and posts it one at a time."""
 
     def __init__(self, client: Client, node: str) -> None:
         self._client = client
         self._node = node
-        self._queue: asyncio.Queue[News] = asyncio.Queue(QUEUE_LENGTH)
-        self._posted: OrderedDict[str, int] = OrderedDict()
+        self._spool = Spool(metrics.events_dropped)
+        self._awake = asyncio.Event()
+        self._until = 0.0
+        self._pause = 0.0
+        self._trouble: type[KubeError] | None = None
 
     def record(self, news: News) -> None:
-        """Queue the news; when the queue is full it is dropped, and that is logged."""
-        try:
-            self._queue.put_nowait(news)
-        except asyncio.QueueFull:
-            _log.warning("an event was dropped: too many at once", reason=news.reason, name=news.regarding.name)
+        """Take news in, to be posted soon. What is the same as something told just now is counted, and not logged again."""
+        if self._spool.add(news, datetime.now(UTC), monotonic()):
+            _log.info(
+                "news",
+                reason=news.reason,
+                namespace=news.regarding.namespace,
+                name=news.regarding.name,
+                message=news.message,
+            )
+        if self._spool.next_at() < self._until:
+            self._awake.set()
+
+    def waiting(self) -> int:
+        """How many kinds of news are still to be told."""
+        return len(self._spool)
 
     async def run(self) -> None:
-        """Post what is queued until cancelled."""
+        """Post what is due until cancelled."""
         while True:
-            news = await self._queue.get()
+            post = self._spool.take(monotonic())
+            if post is None:
+                await self._sleep()
+                continue
             try:
-                await self._post(news)
+                await self._post(post)
+            except Unavailable as error:
+                self._spool.give_back(post, monotonic())
+                await self._wait_for_server(error)
             except KubeError as error:
-                _log.warning("an event could not be posted", reason=news.reason, error=str(error))
-            await asyncio.sleep(SPACING_SECONDS)
+                metrics.events_dropped(post.news.type, post.more)
+                self._tell_trouble(error, reason=post.news.reason)
+            else:
+                self._pause, self._trouble = 0.0, None
+                metrics.event_posted(post.news.type)
 
-    async def _post(self, news: News) -> None:
-        count = self._posted.pop(news.name, 0) + 1
-        collection = f"/api/v1/namespaces/{news.regarding.namespace}/events"
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        if count > 1:
+    async def _sleep(self) -> None:
+        """Until the next post is due, or news comes that is due earlier."""
+        self._until = self._spool.next_at()
+        timeout = None if self._until == float("inf") else max(self._until - monotonic(), 0.0)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+        self._until = 0.0
+        self._awake.clear()
+
+    async def _wait_for_server(self, error: KubeError) -> None:
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE), LAST_PAUSE)
+        self._tell_trouble(error, seconds=self._pause)
+        await asyncio.sleep(self._pause)
+
+    def _tell_trouble(self, error: KubeError, **facts: object) -> None:
+        """Once as long as it is of one kind: a server that refuses one Event is likely to refuse them all."""
+        level = _log.debug if self._trouble is type(error) else _log.warning
+        self._trouble = type(error)
+        level("an event could not be posted", error=str(error), **facts)
+
+    async def _post(self, post: Post) -> None:
+        """Make the Event, or bring its count up to date; one that has expired is made again."""
+        regarding = post.news.regarding
+        collection = f"/api/v1/namespaces/{regarding.namespace}/events"
+        if not post.fresh:
+            told = {"count": post.count, "lastTimestamp": f"{post.last_at:{_TIME}}", "message": post.news.message}
             try:
-                await self._client.patch(f"{collection}/{news.name}", {"count": count, "lastTimestamp": now})
+                await self._client.patch(f"{collection}/{post.kind.name}", told)
             except NotFound:
-                count = 1
-        if count == 1:
-            await self._client.create(collection, self._body(news, now))
-        self._posted[news.name] = count
-        while len(self._posted) > REMEMBERED:
-            self._posted.popitem(last=False)
+                pass
+            else:
+                return
+        try:
+            await self._client.create(collection, self._body(post))
+        except Conflict:
+            # NB: it is there already: the answer to an earlier attempt was lost.
+            pass
 
-    def _body(self, news: News, now: str) -> dict[str, Any]:
+    def _body(self, post: Post) -> dict[str, Any]:
+        news, regarding = post.news, post.news.regarding
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": news.name, "namespace": news.regarding.namespace},
+            "metadata": {"name": post.kind.name, "namespace": regarding.namespace},
             "involvedObject": {
                 "apiVersion": f"{GROUP}/{VERSION}",
                 "kind": KIND,
-                "namespace": news.regarding.namespace,
-                "name": news.regarding.name,
-                "uid": news.regarding.uid,
-                "resourceVersion": news.regarding.resource_version,
+                "namespace": regarding.namespace,
+                "name": regarding.name,
+                "uid": regarding.uid,
+                "resourceVersion": regarding.resource_version,
             },
             "type": news.type,
             "reason": news.reason,
-            "message": news.message[:1024],
+            "message": news.message,
             "source": {"component": COMPONENT, "host": self._node},
             "reportingComponent": COMPONENT,
             "reportingInstance": self._node,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
+            "firstTimestamp": f"{post.first_at:{_TIME}}",
+            "lastTimestamp": f"{post.last_at:{_TIME}}",
+            "count": post.count,
         }

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.agent import news
 from controller.agent.actions import (
     AddFinalizer,
     Announcement,
@@ -28,10 +29,10 @@ from controller.agent.facts import Facts
 from controller.agent.identity import Key, StopCause, container_id
 from controller.agent.observation import Observation, ObservedContainer
 from controller.agent.observed import ObservedStore
-from controller.agent.plan import Plan, plan
+from controller.agent.plan import plan
 from controller.agent.standing import Dependencies, Dependent, Outcome, Standing, judge
 from controller.agent.status import summarize
-from controller.api.container import ContainerState, Dependency
+from controller.api.container import ContainerState, ContainerStatus, Dependency
 from controller.api.reasons import Reason
 from controller.kube.containers import Containers
 from controller.kube.errors import NotFound
@@ -139,18 +140,21 @@ def test_a_short_wait_is_not_worth_a_write() -> None:
 
 
 def test_a_wait_is_told_once_however_the_others_come_along() -> None:
-    def said(given_: Declared, outcome: Outcome, message: str) -> Plan:
+    def status(given_: Declared, outcome: Outcome, message: str) -> ContainerStatus:
         found = known(outcome)
         found = replace(found, facts=(replace(found.facts[0], message=message),))
-        return plan(given_, Observation(image=present(DEPENDENT), dependencies=found), NOW)
+        decided = plan(given_, Observation(image=present(DEPENDENT), dependencies=found), NOW)
+        assert decided.facts is not None
+        return summarize(given_, decided.facts, NODE, NOW)
 
-    decided = said(DEPENDENT, Outcome.WAITING, "its state is Pending")
-    assert decided.news == Announcement(Reason.DEPENDENCY_WAITING, "its state is Pending")
-    assert decided.facts is not None
-    told = replace(DEPENDENT, status=summarize(DEPENDENT, decided.facts, NODE, NOW))
-    assert said(told, Outcome.WAITING, "its state is Restarting").news is None
-    assert said(told, Outcome.MISSING, "it does not exist").news is not None
-    assert said(told, Outcome.SATISFIED, "").news is None
+    first = status(DEPENDENT, Outcome.WAITING, "its state is Pending")
+    assert news.of_status(ContainerStatus(), first) == (
+        Announcement(Reason.DEPENDENCY_WAITING, "its state is Pending", news.ANY),
+    )
+    told = replace(DEPENDENT, status=first)
+    assert news.of_status(first, status(told, Outcome.WAITING, "its state is Restarting")) == ()
+    missing = status(told, Outcome.MISSING, "it does not exist")
+    assert [one.reason for one in news.of_status(first, missing)] == [Reason.DEPENDENCY_MISSING]
 
 
 def test_an_end_that_only_the_status_remembers_counts_for_nothing_when_a_restart_was_held_back() -> None:

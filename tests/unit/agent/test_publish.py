@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from controller.agent.actions import Announcement
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts, Verdict
 from controller.agent.publish import SPACING, Publisher
@@ -51,14 +52,35 @@ def store() -> DeclaredStore:
 
 
 @pytest.fixture
-def publisher(api: FakeAPI, store: DeclaredStore) -> Publisher:
-    return Publisher(cast(Containers, api), store, NODE)
+def told() -> list[Announcement]:
+    return []
+
+
+@pytest.fixture
+def publisher(api: FakeAPI, store: DeclaredStore, told: list[Announcement]) -> Publisher:
+    return Publisher(cast(Containers, api), store, NODE, lambda _declared, news: told.append(news))
 
 
 def known(store: DeclaredStore) -> Declared:
     found = store.get(KEY)
     assert found is not None
     return found
+
+
+@pytest.mark.feature("L19")
+async def test_what_a_status_tells_is_news_once_it_is_written(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore, told: list[Announcement]
+) -> None:
+    refused = replace(RUNS, ready=False, why=Verdict(Reason.PAUSE_REFUSED, "there is no process to pause"))
+    api.error = errors.Unavailable("no answer")
+    with pytest.raises(errors.Unavailable):
+        await publisher.publish(known(store), refused)
+    assert told == []
+
+    api.error = None
+    for _ in range(2):
+        await publisher.publish(known(store), refused)
+    assert [(one.reason, one.message) for one in told] == [(Reason.PAUSE_REFUSED, "there is no process to pause")]
 
 
 @pytest.mark.feature("D4", "L5")

@@ -54,5 +54,5 @@ def test_an_outdated_table_is_replaced_and_the_text_around_it_kept() -> None:
 
 
 def test_an_unknown_table_is_an_error() -> None:
-    with pytest.raises(ValueError, match="there are spec, status and reasons"):
+    with pytest.raises(ValueError, match="there are spec, status, reasons and events"):
         with_tables("<!-- table nonsense -->\n<!-- end -->")

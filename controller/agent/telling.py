@@ -1,0 +1,37 @@
+"""An actor that tells what it does: how long each action takes, to the metrics; what it changed, to the user.
+
+Decides nothing and changes nothing: what is worth telling is decided in `news`.
+"""
+
+from controller import metrics
+from controller.agent import news
+from controller.agent.act import Actor, Announce
+from controller.agent.actions import Action
+from controller.agent.declared import Declared
+from controller.agent.observation import ObservedContainer
+from controller.agent.observed import ObservedStore
+
+
+class TellingActor:
+    """Carries out actions as the actor within it does."""
+
+    def __init__(self, actor: Actor, observed: ObservedStore, announce: Announce) -> None:
+        self._actor = actor
+        self._observed = observed
+        self._announce = announce
+
+    async def perform(self, action: Action, declared: Declared | None) -> None:
+        """Carry out one action. What has no object any more is nobody's news.
+
+        Raises:
+            Exception: as `Actor.perform`; then nothing is told.
+        """
+        before = self._about(action)
+        with metrics.action(type(action).__name__):
+            await self._actor.perform(action, declared)
+        if declared is not None:
+            for told in news.of_step(action, declared, before, self._about(action)):
+                self._announce(declared, told)
+
+    def _about(self, action: Action) -> ObservedContainer | None:
+        return self._observed.get(getattr(action, "id", ""))
