@@ -76,6 +76,10 @@ class Audit:
         """The agents' writes in a namespace, in order."""
         return [write for write in self.writes(namespace) if write.by_agent]
 
+    def to_containers(self, namespace: str) -> list[Write]:
+        """The agents' writes of Containers in a namespace, in order; Events are another matter."""
+        return [write for write in self.by_agent(namespace) if write.resource.startswith("containers")]
+
     def watched_by_agents(self) -> set[str]:
         """What agents have watched: the URI of each request."""
         entries = [entry for entry in self._entries() if entry["verb"] == "watch"]

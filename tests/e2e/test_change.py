@@ -51,7 +51,7 @@ def test_resources_change_in_the_running_container(namespace: Namespace, node: N
     assert node.cgroup_file(container_id(before), "cpu/cpu.cfs_quota_us", "cpu.max").split()[0] == "50000"
     assert node.cgroup_file(container_id(before), "pids/pids.max", "pids.max") == "max"
     assert (container_id(after), status(after)["pid"]) == (container_id(before), status(before)["pid"])
-    assert namespace.events("web") == []
+    assert namespace.events("web", "Recreating") == []
 
     namespace.change("web", resources=None)
     namespace.running("web")
@@ -74,7 +74,7 @@ def test_stop_signal_and_grace_period_change_in_the_running_container(
     namespace.change("web", stopSignal="SIGUSR1", terminationGracePeriodSeconds=60)
     after = namespace.running("web")
     assert (container_id(after), status(after)["pid"]) == (container_id(before), status(before)["pid"])
-    assert namespace.events("web") == []
+    assert namespace.events("web", "Recreating") == []
 
     namespace.change("web", desiredState="Stopped")
     assert status(namespace.wait("web", has_exited))["exitCode"] == 6

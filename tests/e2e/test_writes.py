@@ -26,7 +26,7 @@ def settings() -> Mapping[str, str]:
 def _counts(audit: Audit, namespace: Namespace) -> dict[str, Counter[str]]:
     """The agent's writes by the object that they were about."""
     counts: dict[str, Counter[str]] = {}
-    for write in audit.by_agent(namespace.name):
+    for write in audit.to_containers(namespace.name):
         counts.setdefault(write.name or write.resource, Counter())[f"{write.verb} {write.resource} {write.code}"] += 1
     return counts
 
@@ -71,6 +71,7 @@ def test_at_rest_the_agent_writes_nothing(namespace: Namespace, audit: Audit, ag
     namespace.running("stopped")
     namespace.change("stopped", desiredState="Stopped")
     namespace.wait("stopped", has_exited)
+    waiting.until(lambda: _metric(agent, "tallyman_events_waiting") == "0.0", "every event posted")
     before, versions = audit.by_agent(namespace.name), _versions(namespace)
     for _ in range(COMPARISONS):
         last = _compared(agent)
@@ -101,5 +102,10 @@ def _compared_since(agent: AgentProcess, last: str) -> bool:
 
 def _compared(agent: AgentProcess) -> str:
     """When the agent last compared everything with a list, by its own metric."""
+    return _metric(agent, "tallyman_list_last_seen_seconds")
+
+
+def _metric(agent: AgentProcess, name: str) -> str:
+    """The values of a metric, one for each of its labels."""
     lines = agent.page("/metrics")[1].splitlines()
-    return "".join(line for line in lines if line.startswith("tallyman_list_last_seen_seconds{"))
+    return " ".join(line.rpartition(" ")[2] for line in lines if line.startswith((f"{name} ", f"{name}{{")))
