@@ -71,7 +71,8 @@ def _start_again(
 
 
 def _waiting_to_restart(current: ObservedContainer, ended: ExitRecord, at: datetime) -> Plan:
-    told = f"{ended.message or endings.text(ended)}; restart {current.restarts + 1} at {at:%Y-%m-%d %H:%M:%S} UTC"
+    again = f"restart {current.restarts + 1} at {at:%Y-%m-%d %H:%M:%S} UTC"
+    told = endings.with_more(ended.message or endings.text(ended), again)
     why = Verdict(Reason.CRASH_LOOP_BACK_OFF, told)
     facts = Facts(
         ContainerState.RESTARTING,

@@ -24,6 +24,8 @@ _HELD = frozenset(
     }
 )
 """Reasons of a container that had ended, and would have been started again had nothing held it back."""
+LAST_OUTPUT = "; last output:\n"
+"""What stands between how a process ended and the lines that it printed last."""
 
 
 def of_attempt(
@@ -109,6 +111,17 @@ def is_recorded(current: ObservedContainer) -> bool:
 def facts(current: ObservedContainer, ended: ExitRecord, why: Verdict) -> Facts:
     """The facts of a container that ended and is left at that."""
     return Facts(ContainerState.EXITED, why, container=current, exit=ended)
+
+
+def with_more(message: str, more: str) -> str:
+    """A message about an end with something to add: what the process printed last stays last."""
+    said, mark, output = message.partition(LAST_OUTPUT)
+    return f"{said}; {more}{mark}{output}"
+
+
+def without_output(message: str) -> str:
+    """A message about an end without what the process printed: that may be anything, and is not for everybody."""
+    return message.partition(LAST_OUTPUT)[0]
 
 
 def text(ended: ExitRecord) -> str:

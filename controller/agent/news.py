@@ -38,8 +38,6 @@ WHY_STOPPED = {
     StopCause.RESTART: "a restart was asked for",
     StopCause.REMOVE: "the container is to be removed",
 }
-LAST_OUTPUT = "; last output:"
-"""What a message says of an end before the lines that the process printed last."""
 
 
 def of_step(
@@ -147,16 +145,10 @@ def of_status(before: ContainerStatus, after: ContainerStatus) -> tuple[Announce
         messages = {condition.reason: condition.message for condition in reversed(after.conditions)}
         new[Reason.CRASH_LOOP_BACK_OFF] = messages.get(Reason.CRASH_LOOP_BACK_OFF, "")
     return tuple(
-        Announcement(reason, _without_output(new[reason]), ANY)
+        Announcement(reason, endings.without_output(new[reason]), ANY)
         for reason, occasion in EVENTS.items()
         if occasion.of_condition and reason in new
     )
-
-
-def _without_output(message: str) -> str:
-    """A condition's message without what the process printed last."""
-    said, _, printed = message.partition("\n")
-    return said.removesuffix(LAST_OUTPUT) if printed else said
 
 
 def pulled(image: str, since: datetime | None, now: datetime, size: int) -> str:

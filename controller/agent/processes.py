@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controller.agent import cgroups, hostpaths, identity
+from controller.agent import cgroups, endings, hostpaths, identity
 from controller.agent.actions import Again, RecordExit
 from controller.agent.failures import StartFailed
 from controller.agent.identity import ExitRecord, PastExit, StopCause, StopMark
@@ -298,7 +298,7 @@ def _with_last_exit(current: ObservedContainer) -> tuple[PastExit, ...]:
 def _with_output(record: ExitRecord, output: Output) -> ExitRecord:
     if record.code == 0 or not output.text:
         return record
-    return replace(record, message=f"{record.message}; last output:\n{output.text}")
+    return replace(record, message=f"{record.message}{endings.LAST_OUTPUT}{output.text}")
 
 
 def _never_ran(current: ObservedContainer, record: ExitRecord, output: Output) -> ExitRecord | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from controller.agent import endings
 from controller.agent.identity import ExitRecord
 from controller.agent.observation import ObservedContainer
 from controller.api.lifecycle import Backoff, RestartPolicy, RestartPolicyName
@@ -42,7 +43,8 @@ def after_exit(policy: RestartPolicy, ended: ExitRecord, current: ObservedContai
             return told
         limit = policy.maximum_retry_count
         if limit is not None and current.retries >= limit:
-            message = f"{ended.message}; it was started again {current.retries} times, which is the limit"
+            limited = f"it was started again {current.retries} times, which is the limit"
+            message = endings.with_more(ended.message, limited)
             return Stay(Reason.RETRY_LIMIT_REACHED, message, stuck=True)
     return Restart(ended.finished_at + wait(policy.backoff, ended.short_runs))
 

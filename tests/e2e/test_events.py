@@ -12,7 +12,7 @@ from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import Namespace
 from tests.e2e.conftest import Images
-from tests.e2e.objects import FOREVER, because, has_exited, in_state, is_running
+from tests.e2e.objects import FOREVER, because, condition, has_exited, in_state, is_running
 
 PULL = ["Pulling", "Pulled"]
 QUICK = {"initialSeconds": 0.1, "factor": 1, "maxSeconds": 0.1}
@@ -111,13 +111,15 @@ def test_a_crash_loop_is_a_few_events_that_count(namespace: Namespace, audit: Au
 @pytest.mark.feature("L19", "L9")
 def test_a_long_wait_says_until_when(namespace: Namespace) -> None:
     policy = {"name": "Always", "backoff": {"initialSeconds": 600, "maxSeconds": 600}}
-    namespace.shell("web", "exit 5", restartPolicy=policy)
-    namespace.wait("web", because("CrashLoopBackOff"))
+    namespace.shell("web", "echo my password; exit 5", restartPolicy=policy)
+    body = namespace.wait("web", because("CrashLoopBackOff"))
+    assert "my password" in condition(body, "Ready")["message"]
 
     _wait_told(namespace, "web", ["Created", "Started", "Error", "CrashLoopBackOff"])
     [waits] = namespace.events("web", "CrashLoopBackOff")
     assert waits.type == "Warning"
-    assert "restart 1 at 20" in waits.message
+    assert waits.message.startswith("ended with exit code 5; restart 1 at 20")
+    assert "password" not in str([event.message for event in namespace.events("web")])
 
 
 @pytest.mark.feature("L19", "L10")

@@ -117,3 +117,14 @@ def test_short_runs_are_counted(began: timedelta | None, before: int, expected: 
     started_at = None if began is None else NOW + began
 
     assert short_runs(Backoff(reset_after_seconds=10), before, started_at, NOW) == expected
+
+
+@pytest.mark.feature("L11")
+def test_what_is_to_be_said_of_a_limit_comes_before_what_the_process_printed() -> None:
+    noisy = replace(ended(1), message="ended with exit code 1; last output:\nboom; boom")
+    limited = policy(name="OnFailure", maximumRetryCount=3)
+    stay = after_exit(limited, noisy, replace(CONTAINER, retries=3))
+    assert isinstance(stay, Stay)
+    assert stay.message == (
+        "ended with exit code 1; it was started again 3 times, which is the limit; last output:\nboom; boom"
+    )
