@@ -26,6 +26,8 @@ REGISTRY = CollectorRegistry()
 PREFIX = "tallyman"
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _RESULTS = ("settled", "look_again", "error")
+_CAUSES = ("policy", "request")
+_ENDS = ("Completed", "Error", "OOMKilled", "NodeRebooted", "Stopped")
 _TYPES = ("Normal", "Warning")
 _STATES = ("Pending", "Created", "Running", "Paused", "Restarting", "Exited", "Removing", "Unknown")
 
@@ -57,7 +59,16 @@ _operation_seconds = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
-_containers = Gauge(f"{PREFIX}_containers", "Containers of this node, by state.", ["state"], registry=REGISTRY)
+_containers = Gauge(f"{PREFIX}_containers", "Containers of this node, by `status.state`.", ["state"], registry=REGISTRY)
+_exits = Counter(
+    f"{PREFIX}_container_exits", "Processes that have ended, by reason as in Events.", ["reason"], registry=REGISTRY
+)
+_restarts = Counter(
+    f"{PREFIX}_container_restarts",
+    "Processes started again, by what asked for it: the restart policy, or a request.",
+    ["cause"],
+    registry=REGISTRY,
+)
 _started = Counter(f"{PREFIX}_started_containers", "Containers whose process was started.", registry=REGISTRY)
 _start_errors = Counter(
     f"{PREFIX}_started_containers_errors", "Starts that failed, by reason.", ["reason"], registry=REGISTRY
@@ -123,6 +134,10 @@ _events_dropped = Counter(
 )
 _events_waiting = Gauge(f"{PREFIX}_events_waiting", "Events that are still to be posted.", registry=REGISTRY)
 
+for _end in _ENDS:
+    _exits.labels(_end)
+for _cause in _CAUSES:
+    _restarts.labels(_cause)
 for _type in _TYPES:
     _events_posted.labels(_type)
     _events_dropped.labels(_type)
@@ -186,6 +201,16 @@ def container_started(seconds: float | None) -> None:
     _started.inc()
     if seconds is not None:
         _start_seconds.observe(seconds)
+
+
+def container_exited(reason: str) -> None:
+    """Count the end of a process."""
+    _exits.labels(reason).inc()
+
+
+def container_restarted(*, by_policy: bool) -> None:
+    """Count a start that was not the container's first."""
+    _restarts.labels(_CAUSES[0] if by_policy else _CAUSES[1]).inc()
 
 
 def container_start_failed(reason: str) -> None:

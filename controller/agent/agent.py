@@ -25,7 +25,6 @@ from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper, ImageSource
 from controller.agent.listen import Listener
 from controller.agent.observed import ObservedStore
-from controller.agent.plan import engine_state
 from controller.agent.policy import PolicyKeeper
 from controller.agent.processes import Processes
 from controller.agent.publish import Publisher
@@ -40,7 +39,7 @@ from controller.agent.streams.hub import Streams
 from controller.agent.telling import TellingActor
 from controller.agent.users import Users
 from controller.api import quantity
-from controller.api.container import NODE_LABEL, Quantity
+from controller.api.container import NODE_LABEL, ContainerState, Quantity
 from controller.api.events import type_of
 from controller.api.reasons import Reason
 from controller.containerd.client import Containerd
@@ -269,7 +268,7 @@ class Agent:
     def _count(self) -> None:
         """Bring the gauges that are read off the agent's memory up to date."""
         metrics.events_waiting(self._recorder.waiting())
-        metrics.containers(Counter(engine_state(container).value for container in self._observed.all()))
+        metrics.containers(Counter(one.status.state or ContainerState.PENDING for one in self._declared))
 
 
 @lru_cache

@@ -4,7 +4,7 @@ Steps and statuses are told once each; that repeats are counted and floods held 
 message never holds what a process printed: that may be anything, and more people read Events than logs.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from controller.agent import endings, stopping
 from controller.agent.actions import (
@@ -23,7 +23,7 @@ from controller.agent.actions import (
 )
 from controller.agent.declared import Declared
 from controller.agent.identity import ExitRecord, StopCause, container_id
-from controller.agent.observation import ObservedContainer, TaskState
+from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
 from controller.api.container import ContainerStatus
 from controller.api.events import EVENTS
 from controller.api.reasons import Reason
@@ -32,6 +32,7 @@ from controller.oci.exits import Exit, describe
 
 ANY = ""
 """All news of a reason are alike, whatever their messages say."""
+EPOCH = datetime.fromtimestamp(0, UTC)
 WHY_STOPPED = {
     StopCause.USER: "desiredState is Stopped",
     StopCause.RECREATE: "the spec changed",
@@ -55,7 +56,7 @@ def of_step(
         case SignalStop() | KillContainer():
             return announced or _stopping(action, declared, before)
         case RecordExit():
-            return _ended(declared, after)
+            return _only(end(action, declared, before, after))
         case PauseContainer():
             return (Announcement(Reason.PAUSED, "the processes are frozen"),)
         case ResumeContainer() if before is None or before.stop is None:
@@ -63,7 +64,7 @@ def of_step(
         case UpdateResources():
             return (Announcement(Reason.UPDATED, "the limits of the spec are in force"),)
         case RemoveContainer():
-            return (*announced, *_removed(declared, before))
+            return (*announced, *_only(end(action, declared, before, after)), *_removed(before))
         case DeleteObject():
             return (
                 Announcement(Reason.REMOVING, "the container has ended and autoRemove is set: its object is deleted"),
@@ -94,11 +95,28 @@ def _stopping(
     return (Announcement(reason, f"{sent}, SIGKILL follows after {grace} s"),)
 
 
-def _ended(declared: Declared, after: ObservedContainer | None) -> tuple[Announcement, ...]:
-    """How a process ended."""
-    if after is None or after.exit is None:
-        return ()
-    return (_end(declared, after, after.exit),)
+def end(
+    action: Action, declared: Declared, before: ObservedContainer | None, after: ObservedContainer | None
+) -> Announcement | None:
+    """How a process ended, if this action is the one that takes it down, or that clears it away before anybody has."""
+    match action:
+        case RecordExit() if after is not None and after.exit is not None:
+            return _end(declared, after, after.exit)
+        case RemoveContainer() if before is not None and before.task is not None:
+            if before.task.state is TaskState.STOPPED and not endings.is_recorded(before):
+                return _end(declared, before, _seen(before, before.task))
+    return None
+
+
+def _only(announcement: Announcement | None) -> tuple[Announcement, ...]:
+    return () if announcement is None else (announcement,)
+
+
+def _seen(before: ObservedContainer, task: ObservedTask) -> ExitRecord:
+    """The end of a process as containerd tells it."""
+    told = describe(task.exit_code)
+    ended_at = task.exited_at or before.started_at or EPOCH
+    return ExitRecord(told.code, told.signal, ended_at, False, told.reason, started_at=before.started_at)
 
 
 def _end(declared: Declared, after: ObservedContainer, ended: ExitRecord) -> Announcement:
@@ -123,17 +141,11 @@ def _how_ended(ended: ExitRecord) -> str:
     return f"the process {was}{Exit(ended.code, ended.signal, ended.reason).message}{after}"
 
 
-def _removed(declared: Declared, before: ObservedContainer | None) -> tuple[Announcement, ...]:
-    """The removal, and the end before it if nobody took that down; what never ran was made for a start that failed, which is told."""
+def _removed(before: ObservedContainer | None) -> tuple[Announcement, ...]:
+    """What never ran was made for a start that failed, and that has been told."""
     if before is None or (before.exit is None and before.task is None and before.started_at is None):
         return ()
-    gone = Announcement(Reason.REMOVED, f"container {before.id[:12]} and all that was made for it is removed", ANY)
-    task = before.task
-    if task is None or task.state is not TaskState.STOPPED or task.exited_at is None or endings.is_recorded(before):
-        return (gone,)
-    seen = describe(task.exit_code)
-    ended = ExitRecord(seen.code, seen.signal, task.exited_at, False, seen.reason, started_at=before.started_at)
-    return (_end(declared, before, ended), gone)
+    return (Announcement(Reason.REMOVED, f"container {before.id[:12]} and all that was made for it is removed", ANY),)
 
 
 def of_status(before: ContainerStatus, after: ContainerStatus) -> tuple[Announcement, ...]:

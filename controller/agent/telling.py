@@ -6,7 +6,7 @@ Decides nothing and changes nothing: what is worth telling is decided in `news`.
 from controller import metrics
 from controller.agent import news
 from controller.agent.act import Actor, Announce
-from controller.agent.actions import Action
+from controller.agent.actions import Action, Announcement, StartContainer
 from controller.agent.declared import Declared
 from controller.agent.observation import ObservedContainer
 from controller.agent.observed import ObservedStore
@@ -29,9 +29,19 @@ class TellingActor:
         before = self._about(action)
         with metrics.action(type(action).__name__):
             await self._actor.perform(action, declared)
-        if declared is not None:
-            for told in news.of_step(action, declared, before, self._about(action)):
-                self._announce(declared, told)
+        if declared is None:
+            return
+        after = self._about(action)
+        _count(action, news.end(action, declared, before, after))
+        for told in news.of_step(action, declared, before, after):
+            self._announce(declared, told)
 
     def _about(self, action: Action) -> ObservedContainer | None:
         return self._observed.get(getattr(action, "id", ""))
+
+
+def _count(action: Action, end: Announcement | None) -> None:
+    if end is not None:
+        metrics.container_exited(end.reason)
+    if isinstance(action, StartContainer) and action.again is not None:
+        metrics.container_restarted(by_policy=action.again.retries > 0)

@@ -110,6 +110,7 @@ def test_an_agent_that_finds_nothing_is_alive_and_not_ready(
 def test_metrics_are_what_the_documentation_says(namespace: Namespace, agent: AgentProcess) -> None:
     started = value(agent, "tallyman_started_containers_total")
     failed = value(agent, "tallyman_started_containers_errors_total", reason="CommandNotFound")
+    completed = value(agent, "tallyman_container_exits_total", reason="Completed")
     namespace.sleeper("web")
     namespace.create("failing", command=["/no/such/program"])
     namespace.create("done", command=["true"])
@@ -131,7 +132,11 @@ def test_metrics_are_what_the_documentation_says(namespace: Namespace, agent: Ag
     assert value(agent, "tallyman_started_containers_total") == started + 2
     assert value(agent, "tallyman_started_containers_errors_total", reason="CommandNotFound") == failed + 1
     assert value(agent, "tallyman_containers", state="Running") == 1
-    assert value(agent, "tallyman_containers", state="Exited") == 1
+    assert value(agent, "tallyman_containers", state="Exited") == 2
+    assert value(agent, "tallyman_container_exits_total", reason="Completed") == completed + 1
+    for action in ("CreateContainer", "StartContainer", "RecordExit"):
+        assert value(agent, "tallyman_action_duration_seconds_count", action=action, result="success") >= 1
+    assert value(agent, "tallyman_action_duration_seconds_count", action="StartContainer", result="error") >= 1
     for operation in ("Containers.Create", "Tasks.Create", "Tasks.Start", "Snapshots.Prepare"):
         assert value(agent, "tallyman_runtime_operations_total", operation=operation) >= 2
         assert value(agent, "tallyman_runtime_operations_duration_seconds_count", operation=operation) >= 2

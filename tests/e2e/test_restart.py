@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
 from tests.e2e.node import Node
 from tests.e2e.objects import because, condition, container_id, has_exited, status
+from tests.e2e.pages import value
 
 QUICK = {"initialSeconds": 0.1, "factor": 1, "maxSeconds": 0.1}
 
@@ -16,7 +18,10 @@ def _has_restarted(times: int) -> Any:
 
 
 @pytest.mark.feature("L9", "L11")
-def test_a_failing_container_is_started_again_as_often_as_allowed(namespace: Namespace, node: Node) -> None:
+def test_a_failing_container_is_started_again_as_often_as_allowed(
+    namespace: Namespace, node: Node, agent: AgentProcess
+) -> None:
+    before = value(agent, "tallyman_container_restarts_total", cause="policy")
     policy = {"name": "OnFailure", "maximumRetryCount": 3, "backoff": QUICK}
     namespace.shell("web", "exit 5", restartPolicy=policy)
 
@@ -27,6 +32,7 @@ def test_a_failing_container_is_started_again_as_often_as_allowed(namespace: Nam
     assert condition(body, "Stalled")["status"] == "True"
     assert [(run["restart"], run["exitCode"]) for run in status(body)["history"]] == [(3, 5), (2, 5), (1, 5), (0, 5)]
     assert [one.id for one in node.of(namespace.name, "web")] == [container_id(body)]
+    assert value(agent, "tallyman_container_restarts_total", cause="policy") == before + 3
 
 
 @pytest.mark.feature("L9")

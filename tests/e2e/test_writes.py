@@ -11,6 +11,7 @@ from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import Namespace
 from tests.e2e.objects import Body, has_exited, is_running
+from tests.e2e.pages import value
 
 MOST = 4
 MANY = 20
@@ -71,7 +72,7 @@ def test_at_rest_the_agent_writes_nothing(namespace: Namespace, audit: Audit, ag
     namespace.running("stopped")
     namespace.change("stopped", desiredState="Stopped")
     namespace.wait("stopped", has_exited)
-    waiting.until(lambda: _metric(agent, "tallyman_events_waiting") == "0.0", "every event posted")
+    waiting.until(lambda: value(agent, "tallyman_events_waiting") == 0, "every event posted")
     before, versions = audit.by_agent(namespace.name), _versions(namespace)
     for _ in range(COMPARISONS):
         last = _compared(agent)
@@ -102,10 +103,5 @@ def _compared_since(agent: AgentProcess, last: str) -> bool:
 
 def _compared(agent: AgentProcess) -> str:
     """When the agent last compared everything with a list, by its own metric."""
-    return _metric(agent, "tallyman_list_last_seen_seconds")
-
-
-def _metric(agent: AgentProcess, name: str) -> str:
-    """The values of a metric, one for each of its labels."""
     lines = agent.page("/metrics")[1].splitlines()
-    return " ".join(line.rpartition(" ")[2] for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+    return "".join(line for line in lines if line.startswith("tallyman_list_last_seen_seconds{"))
