@@ -83,6 +83,9 @@ def _stopping(
 ) -> tuple[Announcement, ...]:
     """Why a process is asked to end, and how; or that it did not, and is killed."""
     if action.cause is None:
+        if isinstance(action, SignalStop):
+            # The signal of a stop that an earlier agent has told of.
+            return ()
         return (Announcement(Reason.KILLING, "the process did not end within its grace period; SIGKILL is sent", ANY),)
     why = "the object is deleted" if declared.deleting else WHY_STOPPED[action.cause]
     reason = Reason.RESTARTING if action.cause is StopCause.RESTART else Reason.STOPPING

@@ -128,6 +128,7 @@ STEPS = [
         SignalStop(ID, 15, StopCause.RECREATE, RECREATED),
         ((Reason.RECREATING, RECREATED.message),),
     ),
+    Step("the signal is sent once more, for an agent that went", SignalStop(ID, 15), before=container(stop=mark())),
     Step(
         "the grace period is over",
         KillContainer(ID),
