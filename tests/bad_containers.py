@@ -64,6 +64,16 @@ def _mount(sentence: str, field: str, says: str, **mount: Any) -> BadContainer:
     return _bad(sentence, f"mounts[0]{field}", says, mounts=mounts)
 
 
+def _health(sentence: str, field: str, says: str, **check: Any) -> BadContainer:
+    whole = {"tcpSocket": {"port": 80}, **check}
+    given = {name: value for name, value in whole.items() if value is not MISSING}
+    return _bad(sentence, f"healthCheck{field}", says, healthCheck=given)
+
+
+def _http(sentence: str, field: str, says: str, **request: Any) -> BadContainer:
+    return _health(sentence, f".httpGet{field}", says, tcpSocket=MISSING, httpGet={"port": 80, **request})
+
+
 IMAGE_AND_PROCESS: Final = [
     _bad("there is no image", "image", "is required", image=MISSING),
     _bad("the image is null", "image", "is required", image=None),
@@ -470,6 +480,73 @@ DEPENDENCIES: Final = [
     ),
 ]
 
+HEALTH: Final = [
+    _health(
+        "there is no way to check", "", "exactly one of exec, httpGet, tcpSocket and grpc; got none", tcpSocket=MISSING
+    ),
+    _health("there are two ways to check", "", "got httpGet and tcpSocket", httpGet={"port": 80}),
+    _health(
+        "the check's command is empty", ".exec.command", "at least 1 item", tcpSocket=MISSING, exec={"command": []}
+    ),
+    _health(
+        "the check's command is one text",
+        ".exec.command",
+        "must be a list",
+        tcpSocket=MISSING,
+        exec={"command": "true"},
+    ),
+    _health(
+        "the check's command names no program",
+        ".exec.command[0]",
+        "must not be empty",
+        tcpSocket=MISSING,
+        exec={"command": [""]},
+    ),
+    _health("the check's command is missing", ".exec.command", "is required", tcpSocket=MISSING, exec={}),
+    _health("the check has no port", ".tcpSocket.port", "is required", tcpSocket={}),
+    _health("the check's port is 0", ".tcpSocket.port", "must be at least 1", tcpSocket={"port": 0}),
+    _health(
+        "the check's port is beyond the last one",
+        ".grpc.port",
+        "at most 65535",
+        tcpSocket=MISSING,
+        grpc={"port": 65536},
+    ),
+    _health("the check's port is a name", ".tcpSocket.port", "must be a whole number", tcpSocket={"port": "http"}),
+    _http("the check's path is relative", ".path", "from the root", path="healthz"),
+    _http("the check's path has a line break in it", ".path", "without spaces", path="/a HTTP/1.1\r\nX: y"),
+    _http("the check's host is a name", ".host", "must be an IP address", host="localhost"),
+    _http("the check's scheme is in small letters", ".scheme", "'HTTP' or 'HTTPS'", scheme="http"),
+    _http("a header of the check has no name", ".httpHeaders[0].name", "is required", httpHeaders=[{"value": "x"}]),
+    _http("a header's name has a colon", ".httpHeaders[0].name", "such as Host", httpHeaders=[{"name": "A:"}]),
+    _http(
+        "a header's value has two lines",
+        ".httpHeaders[0].value",
+        "one line",
+        httpHeaders=[{"name": "A", "value": "1\nB: 2"}],
+    ),
+    _health(
+        "the interval is below a millisecond", ".intervalSeconds", "must be at least 0.001", intervalSeconds=0.0001
+    ),
+    _health("the interval is negative", ".intervalSeconds", "must be at least 0.001", intervalSeconds=-1),
+    _health("the interval is a text", ".intervalSeconds", "must be a number", intervalSeconds="10s"),
+    _health("the timeout is nothing", ".timeoutSeconds", "must be at least 0.001", timeoutSeconds=0),
+    _health("the start interval is nothing", ".startIntervalSeconds", "must be at least 0.001", startIntervalSeconds=0),
+    _health("the start period is negative", ".startPeriodSeconds", "must be at least 0", startPeriodSeconds=-1),
+    _health("the retries are negative", ".retries", "must be at least 0", retries=-1),
+    _health("the retries are a fraction", ".retries", "must be a whole number", retries=1.5),
+    _health(
+        "what follows a failure is unknown", ".onFailure", "'None', 'Restart', 'Stop' or 'Kill'", onFailure="Reboot"
+    ),
+    _bad(
+        "the object goes with the process that is to be restarted",
+        "autoRemove",
+        "excludes healthCheck.onFailure Restart",
+        autoRemove=True,
+        healthCheck={"tcpSocket": {"port": 80}, "onFailure": "Restart"},
+    ),
+]
+
 BAD_CONTAINERS: Final = [
     *DEPENDENCIES,
     *IMAGE_AND_PROCESS,
@@ -479,4 +556,5 @@ BAD_CONTAINERS: Final = [
     *SECURITY,
     *MOUNTS,
     *LOGGING,
+    *HEALTH,
 ]

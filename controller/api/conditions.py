@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     ACCEPTED = "Accepted"
     IMAGE_READY = "ImageReady"
+    HEALTHY = "Healthy"
 
 
 class ConditionStatus(StrEnum):

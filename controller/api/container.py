@@ -5,6 +5,8 @@ Code outside this room takes the models of the kind from here. Pure: no input or
 
 from typing import Final
 
+from controller.api.healthcheck import HealthCheck as HealthCheck
+from controller.api.healthcheck import OnFailure as OnFailure
 from controller.api.lifecycle import Dependency as Dependency
 from controller.api.lifecycle import DependencyCondition as DependencyCondition
 from controller.api.scalars import Quantity as Quantity
@@ -29,8 +31,11 @@ from controller.api.spec import SeccompProfile as SeccompProfile
 from controller.api.spec import SeccompProfileType as SeccompProfileType
 from controller.api.spec import SecurityContext as SecurityContext
 from controller.api.spec import Ulimit as Ulimit
+from controller.api.status import CheckResult as CheckResult
+from controller.api.status import ContainerHealth as ContainerHealth
 from controller.api.status import ContainerState as ContainerState
 from controller.api.status import ContainerStatus as ContainerStatus
+from controller.api.status import HealthStatus as HealthStatus
 from controller.api.status import PullProgress as PullProgress
 
 GROUP: Final = "tallyman.dev"

@@ -95,6 +95,7 @@ def _columns() -> list[Schema]:
     ]
     wide = [
         _column("Image", "string", ".spec.image", "The image as declared."),
+        _column("Health", "string", ".status.health.status", "What the health check has found."),
         _column("Exit", "integer", ".status.exitCode", "Exit code of the last process."),
         _column("Reason", "string", f"{ready}.reason", "Why it is ready or is not."),
         _column("ID", "string", ".status.containerID", "Id in containerd."),

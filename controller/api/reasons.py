@@ -68,12 +68,21 @@ class Reason(StrEnum):
     )
     RESTARTING = (
         "Restarting",
-        "The user asked for a restart; the process is being stopped, and then started again.",
+        "The process is being stopped, and then started again: the user asked for it, or its health check failed.",
     )
     NODE_REBOOTED = (
         "NodeRebooted",
         "The node was restarted while the process ran (exit code 255).",
         "The restart policy decides whether it is started again.",
+    )
+
+    # Its health.
+    HEALTHY = "Healthy", "The last health check succeeded."
+    HEALTH_STARTING = "HealthStarting", "The process runs; no health check has succeeded yet."
+    UNHEALTHY = (
+        "Unhealthy",
+        "As many health checks in a row have failed as `healthCheck.retries` says.",
+        "Look at `status.health.log`; `healthCheck.onFailure` says what the agent does about it.",
     )
 
     # The declaration.

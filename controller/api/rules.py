@@ -10,7 +10,9 @@ from typing import Final, TypeVar
 
 from controller.api import capabilities, quantity
 from controller.api.fields import FieldError, field_path, shown
+from controller.api.healthcheck import PROBES, OnFailure
 from controller.api.lifecycle import RestartPolicyName
+from controller.api.model import wire_name
 from controller.api.scalars import MAX_ID
 from controller.api.spec import (
     ContainerSpec,
@@ -201,9 +203,25 @@ def dependencies(spec: ContainerSpec) -> Iterator[FieldError]:
         yield FieldError(f"spec.dependsOn[{index}].name", f"is given twice: {shown(name)}; keep one of them")
 
 
+def health(spec: ContainerSpec) -> Iterator[FieldError]:
+    """There is one way to check, and what follows from a failure does not contradict the rest."""
+    check = spec.health_check
+    if check is None:
+        return
+    given = [wire_name(name) for name in PROBES if getattr(check, name) is not None]
+    if len(given) != 1:
+        found = f"got {' and '.join(given)}" if given else "got none"
+        yield FieldError("spec.healthCheck", f"must have exactly one of exec, httpGet, tcpSocket and grpc; {found}")
+    if check.exec is not None and not check.exec.command[0]:
+        yield FieldError("spec.healthCheck.exec.command[0]", "must not be empty: it names the program")
+    if spec.auto_remove and check.on_failure is OnFailure.RESTART:
+        yield FieldError("spec.autoRemove", "excludes healthCheck.onFailure Restart; remove one of them")
+
+
 RULES: Final[tuple[Rule, ...]] = (
     restarts,
     dependencies,
+    health,
     command,
     environment,
     limits,

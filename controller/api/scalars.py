@@ -4,6 +4,7 @@ Each states its rule once: as a pattern or a bound for the schema of the API ser
 input or output.
 """
 
+import ipaddress
 import posixpath
 import re
 from dataclasses import dataclass
@@ -70,6 +71,13 @@ def _quantity(value: object) -> object:
 def _int_or_string(**bounds: int) -> JsonDict:
     """Marks text that may be written as a number; the bounds hold for the number."""
     return {"x-kubernetes-int-or-string": True, **bounds}
+
+
+def _ip_address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise broken("must be an IP address, such as 127.0.0.1 or ::1") from None
 
 
 _NO_NUL: Final = Matches(r"^[^\x00]*$", "must not contain a NUL character")
@@ -184,3 +192,20 @@ DevicePermissions = Annotated[
 ]
 
 SysctlValue = Annotated[str, Field(max_length=4096), Matches(r"^[^\x00\n]*$", "must be one line without NUL")]
+
+IPAddress = Annotated[str, Field(max_length=45), AfterValidator(_ip_address)]
+"""Kept in its shortest form."""
+
+URLPath = Annotated[
+    str, Field(max_length=4096), Matches(r"^/[!-~]*$", "must be a path from the root, without spaces, such as /healthz")
+]
+
+HeaderName = Annotated[
+    str,
+    Field(max_length=256),
+    Matches(r"^[0-9A-Za-z!#$%&'*.^_`|~+-]+$", "must be the name of an HTTP header, such as Host"),
+]
+
+HeaderValue = Annotated[
+    str, Field(max_length=4096), Matches(r"^([ -~\t]*)$", "must be one line of printable ASCII characters")
+]

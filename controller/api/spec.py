@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from controller.api.healthcheck import HealthCheck
 from controller.api.lifecycle import Dependency, RestartPolicy
 from controller.api.model import DISTINCT, PINNED, Change, Model, keyed_by
 from controller.api.scalars import (
@@ -295,6 +296,8 @@ class ContainerSpec(Model):
         list[Dependency], Field(max_length=64, json_schema_extra=keyed_by("name")), Change.IN_PLACE
     ] = []
     """Other containers that must have come to something before this one is started, each time that it is started."""
+    health_check: Annotated[HealthCheck | None, Change.IN_PLACE] = None
+    """How the agent finds out whether the process is well, and what it does when it is not. One that the image declares is not used."""
     resources: Annotated[Resources, Change.IN_PLACE] = Resources()
     """What the container may use at most (limits), and its share when the node is busy (requests)."""
     ulimits: Annotated[list[Ulimit], Field(max_length=16, json_schema_extra=keyed_by("name"))] = []

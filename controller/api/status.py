@@ -50,6 +50,38 @@ class PastRun(Model):
     """Why it ended, in one word."""
 
 
+class HealthStatus(StrEnum):
+    """What the health check has found, in one word; the words are those of container engines."""
+
+    STARTING = "Starting"
+    HEALTHY = "Healthy"
+    UNHEALTHY = "Unhealthy"
+
+
+class CheckResult(Model):
+    """One check of a container's health."""
+
+    start: datetime | None = None
+    """When it began."""
+    end: datetime | None = None
+    """When it ended."""
+    exit_code: int | None = None
+    """Exit code of the command; of other checks 0 for a success and 1 for a failure; -1 when it took too long."""
+    output: Annotated[str, Field(max_length=1024)] = ""
+    """What the command printed or the server answered, or why the check failed; the first 1024 bytes."""
+
+
+class ContainerHealth(Model):
+    """Whether the process is well, as its health check found."""
+
+    status: HealthStatus | None = None
+    """Starting (no check has succeeded yet), Healthy or Unhealthy."""
+    failing_streak: int = 0
+    """How many checks in a row have failed."""
+    log: Annotated[list[CheckResult], Field(max_length=5)] = []
+    """The last checks, the latest last; five at most. Brought up to date whenever the status is written, not after each check."""
+
+
 class ContainerStatus(Model):
     """What the agent observed. Written by the agent alone, and only when it changes."""
 
@@ -89,9 +121,11 @@ class ContainerStatus(Model):
     """The request for a restart (annotation `tallyman.dev/restartedAt`) that was answered last."""
     stopped_by_user: bool | None = None
     """Whether the user asked for the stop; then no restart policy undoes it."""
+    health: ContainerHealth | None = None
+    """What the health check has found; present while a process runs that has one."""
     spec_hash: str | None = None
     """Hash of the part of the spec that the container was made from."""
     pull: PullProgress | None = None
     """Progress of the pull, while there is one."""
     conditions: Annotated[list[Condition], Field(json_schema_extra=keyed_by("type"))] = []
-    """Ready, Reconciling, Stalled, Accepted, ImageReady, each with reason and message."""
+    """Ready, Reconciling, Stalled, Accepted, ImageReady, Healthy, each with reason and message."""

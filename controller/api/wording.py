@@ -23,6 +23,8 @@ _TYPE_MISMATCH: Final = {
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "dict_type": "must be an object (names and their values)",
@@ -39,6 +41,7 @@ _BOUNDS: Final[dict[str, Callable[[Context], str]]] = {
     "too_short": lambda _: "must not be empty",
     "extra_forbidden": lambda _: "is not a field that there is",
     "string_too_long": lambda context: f"must have at most {_plural(context['max_length'], 'character')}",
+    "too_short": lambda context: f"must hold at least {_plural(context['min_length'], 'item')}",
     "too_long": lambda context: (
         f"may hold at most {_plural(context['max_length'], 'item')}, and has {context['actual_length']}"
     ),

@@ -27,6 +27,7 @@ STRUCTURAL = {
     "maximum",
     "minLength",
     "maxLength",
+    "minItems",
     "maxItems",
     "maxProperties",
     "anyOf",
@@ -106,6 +107,13 @@ def test_exactly_these_defaults_are_written_by_the_api_server() -> None:
         "spec.logging.driver": "cri",
         "spec.logging.maxSize": "10Mi",
         "spec.logging.maxFiles": 3,
+        "spec.healthCheck.httpGet.path": "/",
+        "spec.healthCheck.httpGet.scheme": "HTTP",
+        "spec.healthCheck.intervalSeconds": 10,
+        "spec.healthCheck.timeoutSeconds": 5,
+        "spec.healthCheck.retries": 3,
+        "spec.healthCheck.startPeriodSeconds": 0,
+        "spec.healthCheck.onFailure": "None",
     }
 
 
@@ -176,7 +184,13 @@ def test_the_printed_columns() -> None:
         "Node",
         "Age",
     ]
-    assert [column["name"] for column in columns if column.get("priority")] == ["Image", "Exit", "Reason", "ID"]
+    assert [column["name"] for column in columns if column.get("priority")] == [
+        "Image",
+        "Health",
+        "Exit",
+        "Reason",
+        "ID",
+    ]
 
 
 def test_the_names_of_the_kind() -> None:

@@ -41,6 +41,21 @@ WHOLE = {
     "autoRemove": True,
     "hostname": "web",
     "runtimeName": "crun",
+    "healthCheck": {
+        "httpGet": {
+            "path": "/healthz?full=1",
+            "port": 8080,
+            "host": "127.0.0.1",
+            "scheme": "HTTPS",
+            "httpHeaders": [{"name": "Host", "value": "web.example.com"}],
+        },
+        "intervalSeconds": 10,
+        "timeoutSeconds": 0.5,
+        "retries": 0,
+        "startPeriodSeconds": 20,
+        "startIntervalSeconds": 1,
+        "onFailure": "Restart",
+    },
     "resources": {
         "limits": {"cpu": "1", "memory": "256Mi", "pids": 200},
         "requests": {"cpu": "100m", "memory": 8388608},
