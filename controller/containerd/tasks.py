@@ -1,6 +1,6 @@
 """The Tasks service: the process of a container, from the moment its shim is up until it is deleted.
 
-One task a container. What follows from a state or an exit is not decided here.
+One task a container; further processes in it (`exec`) are told apart by an id of their own. What follows from a state or an exit is not decided here.
 """
 
 import json
@@ -25,9 +25,11 @@ _SERVICE = "containerd.services.tasks.v1.Tasks"
 CREATE = Method(_SERVICE, "Create", pb.CreateTaskRequest, pb.CreateTaskResponse)
 START = Method(_SERVICE, "Start", pb.StartRequest, pb.StartResponse)
 DELETE = Method(_SERVICE, "Delete", pb.DeleteTaskRequest, pb.DeleteResponse)
+DELETE_PROCESS = Method(_SERVICE, "DeleteProcess", pb.DeleteProcessRequest, pb.DeleteResponse)
 GET = Method(_SERVICE, "Get", pb.GetRequest, pb.GetResponse)
 LIST = Method(_SERVICE, "List", pb.ListTasksRequest, pb.ListTasksResponse)
 KILL = Method(_SERVICE, "Kill", pb.KillRequest, Empty)
+EXEC = Method(_SERVICE, "Exec", pb.ExecProcessRequest, Empty)
 PAUSE = Method(_SERVICE, "Pause", pb.PauseTaskRequest, Empty)
 RESUME = Method(_SERVICE, "Resume", pb.ResumeTaskRequest, Empty)
 UPDATE = Method(_SERVICE, "Update", pb.UpdateTaskRequest, Empty)
@@ -35,6 +37,9 @@ WAIT = Method(_SERVICE, "Wait", pb.WaitRequest, pb.WaitResponse)
 
 RESOURCES_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 """The type URL of the OCI runtime spec's `linux.resources`; its value is JSON."""
+
+PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
+"""The type URL of the OCI runtime spec's `process`; its value is JSON."""
 
 RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
 
@@ -136,9 +141,31 @@ class Tasks:
                 raise errors.AlreadyExists(error.operation, error.detail) from error
             raise
 
-    async def start(self, container_id: str, timeout: float = RUNTIME_TIMEOUT) -> int:
-        """Start the program of a created task and return its pid; raises `FailedPrecondition` when it runs already."""
-        return (await self._caller.unary(START, pb.StartRequest(container_id=container_id), timeout)).pid
+    async def start(self, container_id: str, exec_id: str = "", timeout: float = RUNTIME_TIMEOUT) -> int:
+        """Start the program of a created task or further process and return its pid.
+
+        Raises `FailedPrecondition` when it runs already, and `ContainerdError` with the OCI runtime's message when that fails.
+        """
+        request = pb.StartRequest(container_id=container_id, exec_id=exec_id)
+        return (await self._caller.unary(START, request, timeout)).pid
+
+    async def exec(
+        self, container_id: str, exec_id: str, process: Mapping[str, Any], *, stdout: str = "", stderr: str = ""
+    ) -> None:
+        """Make a further process in a running container, by the OCI runtime spec's `process`; `start` starts it.
+
+        `stdout` and `stderr` are as for `create`. It stays until `delete_process`, also when its start failed. Raises
+        `AlreadyExists` when there is one of this id, and `NotFound` without a task.
+        """
+        encoded = json.dumps(process, separators=(",", ":")).encode()
+        request = pb.ExecProcessRequest(
+            container_id=container_id,
+            exec_id=exec_id,
+            stdout=stdout,
+            stderr=stderr,
+            spec=AnyMessage(type_url=PROCESS_TYPE, value=encoded),
+        )
+        await self._caller.unary(EXEC, request)
 
     async def get(self, container_id: str, timeout: float = DEFAULT_TIMEOUT) -> TaskRecord:
         """Return one task; raises `NotFound`."""
@@ -150,9 +177,9 @@ class Tasks:
         response = await self._caller.unary(LIST, pb.ListTasksRequest())
         return tuple(_record(one) for one in response.tasks)
 
-    async def kill(self, container_id: str, signal: int, *, all_processes: bool = False) -> None:
-        """Send a signal to the first process, or to all of them; raises `NotFound` when it has exited."""
-        request = pb.KillRequest(container_id=container_id, signal=signal, all=all_processes)
+    async def kill(self, container_id: str, signal: int, *, exec_id: str = "", all_processes: bool = False) -> None:
+        """Send a signal to the first process, to a further one, or to all of them; raises `NotFound` when it has exited."""
+        request = pb.KillRequest(container_id=container_id, exec_id=exec_id, signal=signal, all=all_processes)
         await self._caller.unary(KILL, request)
 
     async def delete(self, container_id: str, timeout: float = RUNTIME_TIMEOUT) -> Exit:
@@ -169,12 +196,21 @@ class Tasks:
             response = await self._caller.unary(DELETE, request, timeout)
         return Exit(response.exit_status, to_datetime(response.exited_at))
 
-    async def wait(self, container_id: str, timeout: float | None = None) -> Exit:
-        """Return how the task ends, once it does; it may be called before the start, and must not be for a fast exit.
+    async def delete_process(self, container_id: str, exec_id: str, timeout: float = RUNTIME_TIMEOUT) -> Exit:
+        """Delete a further process that has ended or was never started, and return how it ended.
+
+        Raises `FailedPrecondition` while it runs and `NotFound` when there is none.
+        """
+        request = pb.DeleteProcessRequest(container_id=container_id, exec_id=exec_id)
+        response = await self._caller.unary(DELETE_PROCESS, request, timeout)
+        return Exit(response.exit_status, to_datetime(response.exited_at))
+
+    async def wait(self, container_id: str, exec_id: str = "", timeout: float | None = None) -> Exit:
+        """Return how the task or the further process ends, once it does; it may be called before the start, and must not be for a fast exit.
 
         Waits for as long as it takes unless there is a `timeout` in seconds. Raises `Unavailable` when containerd goes away.
         """
-        response = await self._caller.unary(WAIT, pb.WaitRequest(container_id=container_id), timeout)
+        response = await self._caller.unary(WAIT, pb.WaitRequest(container_id=container_id, exec_id=exec_id), timeout)
         return Exit(response.exit_status, to_datetime(response.exited_at))
 
     async def pause(self, container_id: str) -> None:
