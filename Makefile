@@ -7,7 +7,7 @@ SHELL       := /bin/bash
 PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/.ready
-WIRE   := $(wildcard controller/containerd/wire/*.proto)
+WIRE   := $(wildcard controller/containerd/wire/*.proto controller/agent/checks/wire/*.proto)
 JOBS   ?= auto
 
 .PHONY: help

@@ -29,6 +29,7 @@ _RESULTS = ("settled", "look_again", "error")
 _CAUSES = ("policy", "request")
 _ENDS = ("Completed", "Error", "OOMKilled", "NodeRebooted", "Stopped")
 _TYPES = ("Normal", "Warning")
+_CHECK_RESULTS = ("success", "failure", "unknown")
 _STATES = ("Pending", "Created", "Running", "Paused", "Restarting", "Exited", "Removing", "Unknown")
 
 ProcessCollector(registry=REGISTRY)
@@ -133,7 +134,10 @@ _events_dropped = Counter(
     registry=REGISTRY,
 )
 _events_waiting = Gauge(f"{PREFIX}_events_waiting", "Events that are still to be posted.", registry=REGISTRY)
+_health_checks = Counter(f"{PREFIX}_health_checks", "Health checks made, by result.", ["result"], registry=REGISTRY)
 
+for _result in _CHECK_RESULTS:
+    _health_checks.labels(_result)
 for _end in _ENDS:
     _exits.labels(_end)
 for _cause in _CAUSES:
@@ -302,3 +306,8 @@ def output_moved(stream: str, count: int, lines: int) -> None:
 def output_lost(count: int) -> None:
     """Count output that is nowhere kept."""
     _output_lost.inc(count)
+
+
+def health_check(result: str) -> None:
+    """Count a health check."""
+    _health_checks.labels(result).inc()

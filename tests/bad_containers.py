@@ -486,7 +486,7 @@ HEALTH: Final = [
     ),
     _health("there are two ways to check", "", "got httpGet and tcpSocket", httpGet={"port": 80}),
     _health(
-        "the check's command is empty", ".exec.command", "at least 1 item", tcpSocket=MISSING, exec={"command": []}
+        "the check's command is empty", ".exec.command", "must not be empty", tcpSocket=MISSING, exec={"command": []}
     ),
     _health(
         "the check's command is one text",

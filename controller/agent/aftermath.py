@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from controller.agent import endings
+from controller.agent import endings, unhealthy
 from controller.agent.actions import (
     Action,
     Again,
@@ -18,7 +18,7 @@ from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import ExitRecord, StopCause
 from controller.agent.observation import Observation, ObservedContainer
-from controller.agent.restarting import Restart, Stay, after_exit, short_runs
+from controller.agent.restarting import Restart, Stay, after_exit, after_unhealthy, short_runs
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
 
@@ -39,7 +39,8 @@ def exited(
         )
     if spec.desired_state is DesiredState.PAUSED and stopped:
         return _staying(spec, current, ended, Verdict(Reason.STOPPED), stuck=True)
-    if current.stop is not None or restart_wanted(declared, current):
+    asked_for = current.stop is not None and not unhealthy.is_cause(current)
+    if asked_for or restart_wanted(declared, current):
         return _start_again(declared, current, observed, now, Again(restarted_at=declared.restarted_at))
     return _by_policy(declared, spec, current, observed, now)
 
@@ -47,11 +48,16 @@ def exited(
 def _by_policy(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
-    """The process has ended by itself: the restart policy decides."""
+    """The process has ended by itself, or for its health: the restart policy decides, unless `onFailure` does."""
     ended = current.exit
     if ended is None:
         return Plan()
-    match after_exit(spec.restart_policy, ended, current):
+    cause = current.stop.cause if current.stop is not None else None
+    if cause is StopCause.HEALTH_STOP:
+        told = f"{endings.text(ended)}, stopped because it was unhealthy; it stays so until it is restarted"
+        return _staying(spec, current, ended, Verdict(Reason.UNHEALTHY, told), stuck=True)
+    follows = after_unhealthy if cause is StopCause.HEALTH_RESTART else after_exit
+    match follows(spec.restart_policy, ended, current):
         case Restart(at=at) if now >= at:
             again = Again(current.retries + 1, ended.short_runs, current.restarted_at)
             return _start_again(declared, current, observed, now, again)
@@ -118,7 +124,8 @@ def record(
     """The end of a run, with what the restart policy must know of it later."""
     began = _began(declared, current)
     ended = (current.task.exited_at if current.task is not None else None) or now
-    runs = short_runs(spec.restart_policy.backoff, current.short_runs, began, ended)
+    until, spared = unhealthy.counted_from(spec, current, ended)
+    runs = short_runs(spec.restart_policy.backoff, current.short_runs, began, until, spared)
     return RecordExit(current.id, vanished, began, runs)
 
 

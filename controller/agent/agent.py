@@ -15,6 +15,8 @@ from controller.agent import node, shims, web
 from controller.agent.act import Actor
 from controller.agent.actions import Announcement
 from controller.agent.bind import UNBOUND, Binder
+from controller.agent.checks.monitor import HealthMonitor
+from controller.agent.checks.prober import Prober
 from controller.agent.compare import Comparison
 from controller.agent.creation import Creator
 from controller.agent.declared import Declared, DeclaredStore
@@ -24,6 +26,7 @@ from controller.agent.health import Freshness
 from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper, ImageSource
 from controller.agent.listen import Listener
+from controller.agent.news import ANY
 from controller.agent.observed import ObservedStore
 from controller.agent.policy import PolicyKeeper
 from controller.agent.processes import Processes
@@ -79,6 +82,8 @@ class Agent:
         local = LocalImages(self._containerd)
         source = ImageSource(Puller(self._containerd, self._registry, local), local, settings.snapshotter)
         self._images = ImageKeeper(source, self._queue.add, self._announce_image, settings.parallel_pulls)
+        self._prober = Prober(self._containerd, settings.run_dir / "checks")
+        self._health = HealthMonitor(self._prober, self._queue.add, self._announce_health)
         self._listener = Listener(
             self._containerd, self._observed, self._queue.add, lambda: [one.key for one in self._declared]
         )
@@ -132,6 +137,7 @@ class Agent:
             declared=self._declared,
             observed=observed,
             images=self._images,
+            health=self._health,
             failures=self._failures,
             dependencies=self._dependencies,
             policy=self._policy,
@@ -154,6 +160,9 @@ class Agent:
                 stack.push_async_callback(closing)
             stack.callback(self._reader.close)
             stack.callback(self._streams.close)
+            self._prober.prepare()
+            stack.callback(self._prober.close)
+            stack.push_async_callback(self._health.close)
             pages = web.application(self._freshness, self._count)
             runner = await web.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
             stack.push_async_callback(runner.cleanup)
@@ -252,6 +261,11 @@ class Agent:
     def _announce(self, declared: Declared, news: Announcement) -> None:
         regarding = Regarding(*declared.key, declared.uid, declared.resource_version)
         self._recorder.record(News(regarding, type_of(news.reason).value, news.reason, news.message, news.alike))
+
+    def _announce_health(self, key: Key, reason: Reason, message: str) -> None:
+        declared = self._declared.get(key)
+        if declared is not None:
+            self._announce(declared, Announcement(reason, message, ANY))
 
     def _announce_image(self, key: Key, reason: Reason, message: str) -> None:
         declared = self._declared.get(key)

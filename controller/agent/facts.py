@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from controller.agent.checks.state import Health
 from controller.agent.identity import ExitRecord
 from controller.agent.observation import ObservedContainer, ObservedImage
 from controller.api.container import ContainerState
@@ -34,6 +35,8 @@ class Facts:
     container: ObservedContainer | None = None
     exit: ExitRecord | None = None
     image: ObservedImage | None = None
+    health: Health | None = None
+    """Of a process that runs and has a health check."""
     next_restart_at: datetime | None = None
     publish_after: datetime | None = None
     """Not worth a write before this moment, since it may pass by then."""

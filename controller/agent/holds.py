@@ -37,7 +37,7 @@ _BY_OUTCOME = {
     Outcome.WAITING: Reason.DEPENDENCY_WAITING,
 }
 """The worst first."""
-_TO_BEGIN_AGAIN = frozenset({StopCause.RECREATE, StopCause.RESTART})
+_TO_BEGIN_AGAIN = frozenset({StopCause.RECREATE, StopCause.RESTART, StopCause.HEALTH_RESTART})
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def unless_held(
     if hold is None:
         return decided
     if hold.holds(decided.actions, decided.facts):
-        facts = replace(hold.facts(engine_state(current), current), image=observed.image)
+        facts = replace(hold.facts(engine_state(current), current), image=observed.image, health=observed.health)
         return Plan(endings.to_record(current), facts, hold.look_again)
     return replace(decided, facts=hold.remarked(decided.facts))
 

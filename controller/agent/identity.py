@@ -58,6 +58,13 @@ class StopCause(StrEnum):
     RECREATE = "Recreate"
     RESTART = "Restart"
     REMOVE = "Remove"
+    HEALTH_RESTART = "HealthRestart"
+    HEALTH_STOP = "HealthStop"
+    HEALTH_KILL = "HealthKill"
+
+
+FOR_HEALTH: Final = frozenset({StopCause.HEALTH_RESTART, StopCause.HEALTH_STOP, StopCause.HEALTH_KILL})
+"""Stops of what its health check found unhealthy."""
 
 
 @dataclass(frozen=True)

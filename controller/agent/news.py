@@ -38,6 +38,9 @@ WHY_STOPPED = {
     StopCause.RECREATE: "the spec changed",
     StopCause.RESTART: "a restart was asked for",
     StopCause.REMOVE: "the container is to be removed",
+    StopCause.HEALTH_RESTART: "it is unhealthy (onFailure: Restart)",
+    StopCause.HEALTH_STOP: "it is unhealthy (onFailure: Stop)",
+    StopCause.HEALTH_KILL: "it is unhealthy (onFailure: Kill)",
 }
 
 
@@ -88,7 +91,7 @@ def _stopping(
             return ()
         return (Announcement(Reason.KILLING, "the process did not end within its grace period; SIGKILL is sent", ANY),)
     why = "the object is deleted" if declared.deleting else WHY_STOPPED[action.cause]
-    reason = Reason.RESTARTING if action.cause is StopCause.RESTART else Reason.STOPPING
+    reason = Reason.RESTARTING if action.cause in (StopCause.RESTART, StopCause.HEALTH_RESTART) else Reason.STOPPING
     if isinstance(action, KillContainer):
         return (Announcement(reason, f"{why}: SIGKILL is sent"),)
     sent = f"{why}: {signal_name(action.signal)} is sent"
@@ -128,7 +131,7 @@ def _end(declared: Declared, after: ObservedContainer, ended: ExitRecord) -> Ann
 
 def _why_ended(declared: Declared, after: ObservedContainer, ended: ExitRecord) -> Reason:
     """The end's reason as its user sees it: by their own wish, or by what they call success."""
-    if ended.reason not in (Reason.COMPLETED, Reason.ERROR):
+    if ended.reason not in (Reason.COMPLETED, Reason.ERROR, Reason.UNHEALTHY):
         return ended.reason
     if after.stop is not None:
         return Reason.STOPPED

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from controller.agent.checks.state import Health
 from controller.agent.identity import ExitRecord, Key, PastExit, StopMark
 from controller.agent.standing import Dependencies, Dependent
 from controller.api.fields import FieldError
@@ -139,3 +140,5 @@ class Observation:
     """How far what it depends on has come; None when nobody has looked."""
     dependents: tuple[Dependent, ...] = ()
     """Of one that is being deleted: who is to go first."""
+    health: Health | None = None
+    """The health of the present run, when it has a health check."""

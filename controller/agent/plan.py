@@ -7,7 +7,7 @@ elsewhere. Each rule is one small function; the order of the rules is the order 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.agent import aftermath, endings, holds, stopping
+from controller.agent import aftermath, endings, holds, stopping, unhealthy
 from controller.agent.actions import (
     AddFinalizer,
     Announcement,
@@ -118,7 +118,8 @@ def _unavailable(declared: Declared | None, observed: Observation, since: dateti
     refused = _refusal(declared) if declared.spec is None else holds.refusal(observed)
     state = ContainerState.UNKNOWN if current is not None else ContainerState.PENDING
     ended = current.exit if current is not None else None
-    return Plan(facts=Facts(state, why, progressing=why, refused=refused, container=current, exit=ended))
+    facts = Facts(state, why, progressing=why, refused=refused, container=current, exit=ended, health=observed.health)
+    return Plan(facts=facts)
 
 
 def _refusal(declared: Declared) -> Verdict:
@@ -242,12 +243,12 @@ def _with_container(
         case TaskState.CREATED:
             return _with_created_process(spec, current, now)
         case TaskState.RUNNING:
-            return _with_running_process(declared, spec, current, now)
+            return _with_running_process(declared, spec, current, observed, now)
         case TaskState.PAUSED:
             return _with_paused_process(declared, spec, current, now)
         case TaskState.UNKNOWN:
             why = Verdict(Reason.PROGRESSING, "containerd does not know the state of the process")
-            facts = Facts(ContainerState.UNKNOWN, why, progressing=why, container=current)
+            facts = Facts(ContainerState.UNKNOWN, why, progressing=why, container=current, health=observed.health)
             return Plan(facts=facts, look_again=now + UNKNOWN_AGAIN)
 
 
@@ -297,7 +298,9 @@ def _with_created_process(spec: ContainerSpec, current: ObservedContainer, now: 
     return Plan((StartContainer(current.id),))
 
 
-def _with_running_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
+def _with_running_process(
+    declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
+) -> Plan:
     if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
         return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
     if aftermath.restart_wanted(declared, current):
@@ -307,7 +310,7 @@ def _with_running_process(declared: Declared, spec: ContainerSpec, current: Obse
         return Plan((UpdateResources(current.id),))
     if spec.desired_state is DesiredState.PAUSED:
         return Plan((PauseContainer(current.id),))
-    return Plan(facts=Facts(ContainerState.RUNNING, Verdict(Reason.RUNNING), ready=True, container=current))
+    return unhealthy.running(spec, current, observed.health, now)
 
 
 def _with_paused_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:

@@ -13,7 +13,7 @@ from typing import Any
 from controller.agent import cgroups, endings, hostpaths, identity
 from controller.agent.actions import Again, RecordExit
 from controller.agent.failures import StartFailed
-from controller.agent.identity import ExitRecord, PastExit, StopCause, StopMark
+from controller.agent.identity import FOR_HEALTH, ExitRecord, PastExit, StopCause, StopMark
 from controller.agent.node import Node
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
 from controller.agent.observed import ObservedStore
@@ -273,7 +273,7 @@ class Processes:
             started_at=action.started_at,
             short_runs=action.short_runs,
         )
-        record = _never_ran(current, record, output) or _with_output(record, output)
+        record = _for_health(current, _never_ran(current, record, output) or _with_output(record, output))
         if action.vanished:
             self._streams.release(current.id)
         await self._containerd.containers.update_labels(current.id, identity.exit_label(record))
@@ -284,6 +284,13 @@ class Processes:
         await self._delete(container_id)
         self._streams.release(container_id)
         self._observed.change(container_id, task=None, shim_unsure=False)
+
+
+def _for_health(current: ObservedContainer, record: ExitRecord) -> ExitRecord:
+    """Of a process that was stopped for its health, that is the reason, however it took it."""
+    if current.stop is None or current.stop.cause not in FOR_HEALTH:
+        return record
+    return replace(record, reason=Reason.UNHEALTHY, message=f"it was unhealthy and was stopped; {record.message}")
 
 
 def _with_last_exit(current: ObservedContainer) -> tuple[PastExit, ...]:

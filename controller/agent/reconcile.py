@@ -9,6 +9,7 @@ from typing import Any
 
 from controller import log, metrics
 from controller.agent.actions import Announcement, CreateContainer, StartContainer
+from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.declared import Declared, DeclaredStore, belongs
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
@@ -49,6 +50,7 @@ class Reconciler:
         declared: DeclaredStore,
         observed: ObservedStore,
         images: ImageKeeper,
+        health: HealthMonitor,
         failures: FailureBook,
         policy: PolicyKeeper,
         dependencies: DependencyKeeper,
@@ -63,6 +65,7 @@ class Reconciler:
         self._declared = declared
         self._observed = observed
         self._images = images
+        self._health = health
         self._failures = failures
         self._policy = policy
         self._dependencies = dependencies
@@ -123,8 +126,9 @@ class Reconciler:
         return decided, declared
 
     def _observe(self, key: Key, declared: Declared | None, lost_at: datetime | None) -> Observation:
+        containers = self._observed.of(key)
         return Observation(
-            containers=self._observed.of(key),
+            containers=containers,
             image=self._images.of(key),
             failure=self._failures.of(key),
             unavailable_since=lost_at,
@@ -132,6 +136,7 @@ class Reconciler:
             violations=self._policy.violations(declared) if declared is not None else (),
             dependencies=self._dependencies.of(key),
             dependents=self._dependencies.dependents(declared) if declared is not None else (),
+            health=self._health.follow(key, declared, containers),
         )
 
     async def _conclude(self, decided: Plan, declared: Declared | None) -> float | None:
@@ -182,6 +187,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._declared.drop(key)
         self._images.forget(key)
+        self._health.forget(key)
         self._failures.forget(key)
         self._dependencies.forget(key)
         self._publisher.forget(key)

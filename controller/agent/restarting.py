@@ -38,14 +38,22 @@ def after_exit(policy: RestartPolicy, ended: ExitRecord, current: ObservedContai
     if ended.code in policy.never_restart_exit_codes:
         message = f"exit code {ended.code} is one of restartPolicy.neverRestartExitCodes; it is not started again"
         return Stay(Reason.RESTART_EXCLUDED, message, stuck=True)
-    if policy.name is RestartPolicyName.ON_FAILURE:
-        if success:
-            return told
-        limit = policy.maximum_retry_count
-        if limit is not None and current.retries >= limit:
-            limited = f"it was started again {current.retries} times, which is the limit"
-            message = endings.with_more(ended.message, limited)
-            return Stay(Reason.RETRY_LIMIT_REACHED, message, stuck=True)
+    if policy.name is RestartPolicyName.ON_FAILURE and success:
+        return told
+    return _again(policy, ended, current)
+
+
+def after_unhealthy(policy: RestartPolicy, ended: ExitRecord, current: ObservedContainer) -> Restart | Stay:
+    """What follows from an end that `healthCheck.onFailure: Restart` asked for: whatever the policy's name and the exit code."""
+    return _again(policy, ended, current)
+
+
+def _again(policy: RestartPolicy, ended: ExitRecord, current: ObservedContainer) -> Restart | Stay:
+    limit = policy.maximum_retry_count
+    if limit is not None and current.retries >= limit:
+        limited = f"it was started again {current.retries} times, which is the limit"
+        message = endings.with_more(ended.message, limited)
+        return Stay(Reason.RETRY_LIMIT_REACHED, message, stuck=True)
     return Restart(ended.finished_at + wait(policy.backoff, ended.short_runs))
 
 
@@ -60,10 +68,17 @@ def wait(backoff: Backoff, short_runs: int) -> timedelta:
     return timedelta(seconds=min(backoff.initial_seconds * backoff.factor**doublings, backoff.max_seconds))
 
 
-def short_runs(backoff: Backoff, before: int, started_at: datetime | None, finished_at: datetime) -> int:
+def short_runs(
+    backoff: Backoff,
+    before: int,
+    started_at: datetime | None,
+    finished_at: datetime,
+    spared: timedelta = timedelta(),
+) -> int:
     """How many runs in a row were short, with the one that ended just now; 0 when it was stable.
 
-    A run of which nobody knows when it began counts as short.
+    A run of which nobody knows when it began counts as short. `spared` is what it has run in any case, well or not.
     """
-    stable = started_at is not None and finished_at - started_at >= timedelta(seconds=backoff.reset_after_seconds)
+    needed = timedelta(seconds=backoff.reset_after_seconds) + spared
+    stable = started_at is not None and finished_at - started_at >= needed
     return 0 if stable else before + 1

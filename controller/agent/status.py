@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.agent.checks.state import Health
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import HISTORY_LENGTH, PastExit, StopCause
 from controller.agent.observation import ImagePhase, ObservedContainer, TaskState
 from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
-from controller.api.container import ContainerStatus, PullProgress
+from controller.api.container import CheckResult, ContainerHealth, ContainerStatus, HealthStatus, PullProgress
 from controller.api.reasons import Reason
 from controller.api.status import PastRun
 
@@ -48,6 +49,7 @@ def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> Con
         history=_history(container, before),
         restarted_at=(container.restarted_at if container else declared.restarted_at) or None,
         stopped_by_user=_stopped_by_user(container, running=running),
+        health=_health(facts.health),
         spec_hash=container.spec_hash if container else (declared.spec_hash if last else None),
         pull=PullProgress(
             received_bytes=image.received_bytes, total_bytes=image.total_bytes, started_at=_seconds(image.started_at)
@@ -61,6 +63,26 @@ def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> Con
 def _seconds(moment: datetime | None) -> datetime | None:
     """Kubernetes writes times in whole seconds."""
     return moment.replace(microsecond=0) if moment is not None else None
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    """A check may take less than a second, and how long it took is worth knowing."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _health(health: Health | None) -> ContainerHealth | None:
+    if health is None:
+        return None
+    log = [
+        CheckResult(
+            start=_milliseconds(made.start),
+            end=_milliseconds(made.end),
+            exit_code=made.exit_code,
+            output=made.output,
+        )
+        for made in health.log
+    ]
+    return ContainerHealth(status=health.status, failing_streak=health.failing_streak, log=log)
 
 
 def _started(declared: Declared, facts: Facts) -> datetime | None:
@@ -111,8 +133,23 @@ def _conditions(declared: Declared, facts: Facts) -> list[Condition]:
         _condition(ConditionType.STALLED, facts.stalled is not None, facts.stalled or SETTLED),
         _condition(ConditionType.ACCEPTED, facts.refused is None, facts.refused or Verdict(Reason.VALID)),
         *_image_ready(facts),
+        *_healthy(facts.health),
     ]
     return [c.model_copy(update={"observed_generation": declared.generation}) for c in conditions]
+
+
+_HEALTH_REASONS = {
+    HealthStatus.STARTING: Reason.HEALTH_STARTING,
+    HealthStatus.HEALTHY: Reason.HEALTHY,
+    HealthStatus.UNHEALTHY: Reason.UNHEALTHY,
+}
+
+
+def _healthy(health: Health | None) -> list[Condition]:
+    if health is None:
+        return []
+    why = Verdict(_HEALTH_REASONS[health.status], health.message)
+    return [_condition(ConditionType.HEALTHY, health.status is HealthStatus.HEALTHY, why)]
 
 
 def _image_ready(facts: Facts) -> list[Condition]:
@@ -130,10 +167,19 @@ def _condition(kind: ConditionType, holds: bool, why: Verdict) -> Condition:
 
 
 def difference(before: ContainerStatus, after: ContainerStatus) -> Mapping[str, Any]:
-    """The merge patch that turns one status into the other; empty when they say the same."""
+    """The merge patch that turns one status into the other; empty when they say the same.
+
+    What tells only of further checks of an unchanged health is not worth a write: it goes along with the next one.
+    """
     old = before.model_dump(by_alias=True, exclude_none=True, mode="json")
     new = after.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return _merge_patch(old, new)
+    patch = _merge_patch(old, new)
+    return {} if _tells_of_checks_only(patch) else patch
+
+
+def _tells_of_checks_only(patch: Mapping[str, Any]) -> bool:
+    health = patch.get("health")
+    return patch.keys() == {"health"} and isinstance(health, dict) and "status" not in health
 
 
 def _merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

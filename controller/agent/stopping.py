@@ -29,6 +29,8 @@ AT_ONCE = Manner(signal=9, grace_seconds=0)
 
 def manner(current: ObservedContainer, spec: ContainerSpec | None = None) -> Manner:
     """As the spec says now; where there is none, or it does not say, as the container remembers it."""
+    if current.stop is not None and current.stop.cause is StopCause.HEALTH_KILL:
+        return AT_ONCE
     if spec is None:
         return Manner(current.stop_signal, current.grace_seconds)
     signal = parse_signal(spec.stop_signal) if spec.stop_signal is not None else current.stop_signal

@@ -41,7 +41,6 @@ _BOUNDS: Final[dict[str, Callable[[Context], str]]] = {
     "too_short": lambda _: "must not be empty",
     "extra_forbidden": lambda _: "is not a field that there is",
     "string_too_long": lambda context: f"must have at most {_plural(context['max_length'], 'character')}",
-    "too_short": lambda context: f"must hold at least {_plural(context['min_length'], 'item')}",
     "too_long": lambda context: (
         f"may hold at most {_plural(context['max_length'], 'item')}, and has {context['actual_length']}"
     ),

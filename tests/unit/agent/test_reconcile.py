@@ -53,6 +53,7 @@ def _reconciler(
         declared=store,
         observed=cast(Any, Observed()),
         images=cast(Any, SimpleNamespace(of=lambda _key: None)),
+        health=cast(Any, SimpleNamespace(follow=lambda *_: None)),
         failures=FailureBook(),
         dependencies=DependencyKeeper(cast(Any, None), store, cast(Any, Observed()), lambda _key: None),
         policy=PolicyKeeper(None, lambda: None),
