@@ -28,6 +28,7 @@ from controller.agent.actions import (
     StartContainer,
     UpdateResources,
 )
+from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.creation import Creator
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
@@ -57,6 +58,7 @@ class Actor:
         declared: DeclaredStore,
         observed: ObservedStore,
         images: ImageKeeper,
+        health: HealthMonitor,
         failures: FailureBook,
         dependencies: DependencyKeeper,
         creator: Creator,
@@ -68,6 +70,7 @@ class Actor:
         self._declared = declared
         self._observed = observed
         self._images = images
+        self._health = health
         self._failures = failures
         self._dependencies = dependencies
         self._creator = creator
@@ -106,6 +109,7 @@ class Actor:
             case RememberStop():
                 await self._processes.remember_stop(action.id, StopCause.USER)
             case PauseContainer():
+                await self._health.rest(action.id)
                 await self._processes.pause(action.id)
             case ResumeContainer():
                 await self._processes.resume(action.id)

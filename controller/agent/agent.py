@@ -117,6 +117,7 @@ class Agent:
             declared=self._declared,
             observed=observed,
             images=self._images,
+            health=self._health,
             failures=self._failures,
             dependencies=self._dependencies,
             creator=creator,

@@ -78,7 +78,8 @@ def _health(health: Health | None) -> ContainerHealth | None:
             start=_milliseconds(made.start),
             end=_milliseconds(made.end),
             exit_code=made.exit_code,
-            output=made.output,
+            # NB: absent when empty, which some API servers take for null and refuse.
+            output=made.output or None,
         )
         for made in health.log
     ]

@@ -67,7 +67,7 @@ class CheckResult(Model):
     """When it ended."""
     exit_code: int | None = None
     """Exit code of the command; of other checks 0 for a success and 1 for a failure; -1 when it took too long."""
-    output: Annotated[str, Field(max_length=1024)] = ""
+    output: Annotated[str, Field(max_length=1024)] | None = None
     """What the command printed or the server answered, or why the check failed; the first 1024 bytes."""
 
 
