@@ -150,6 +150,8 @@ class HealthMonitor:
         task.add_done_callback(lambda _: self._busy.pop(container_id))
 
     async def _check(self, watched: Watched, epoch: object) -> None:
+        if watched.epoch is not epoch:
+            return
         began = asyncio.get_running_loop().time()
         try:
             made = await self._prober.check(Target(watched.run.container_id, watched.pid), watched.check)

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -152,8 +153,8 @@ class Health:
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return self._answers[request]
 
-    def handler(self) -> grpc.GenericRpcHandler:  # type: ignore[type-arg]
-        method = grpc.unary_unary_rpc_method_handler(self.check)
+    def handler(self) -> grpc.GenericRpcHandler:
+        method: Any = grpc.unary_unary_rpc_method_handler(self.check)
         return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method})
 
 
