@@ -16,6 +16,8 @@ from controller.containerd.client import Containerd
 AT_ONCE = 8
 REST_SECONDS = 30.0
 PRINTERS = (1, 50)
+CHECK_RATE = 200.0
+CHECK_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ async def _rows(cluster: Cluster, client: Containerd, here: World, count: int, b
     rows += [await _output(cluster, client, here, count) for count in PRINTERS]
     rows.append(await _restarts(cluster, client, here, made_from, count))
     rows.append(await _adoption(cluster, here, 2 * burst))
+    rows.append(await _checks(cluster, here, 2 * burst))
     return rows
 
 
@@ -129,6 +132,13 @@ async def _adoption(cluster: Cluster, here: World, count: int) -> Row:
     name = f"(h) agent restart over {count} containers"
     met = ours.seconds <= 3 and ours.writes == 0
     return Row(name, value, f"over none {floor.seconds:.2f} s", ratio, "≤ 3 s, no write", met)
+
+
+async def _checks(cluster: Cluster, here: World, count: int) -> Row:
+    share = await measure.checks(cluster, here.image, here.agent.pid, count, CHECK_RATE, CHECK_SECONDS)
+    name = f"(i) {CHECK_RATE:g} TCP checks/s, {count} containers"
+    each = f"{10 * share / CHECK_RATE:.2f} ms a check"
+    return Row(name, f"{share:.1f} % of a core", "", each, "≤ 15 %", share <= 15)
 
 
 async def _rest(here: World, count: int) -> Row:

@@ -12,6 +12,8 @@ from typing import Any
 from bench.cluster import Cluster, has_exited, is_gone, is_ready
 
 TIMEOUT = 120.0
+AT_ONCE = 20
+SETTLE_SECONDS = 3.0
 _WRITES = re.compile(
     r'^apiserver_request_total\{[^}]*resource="containers"[^}]*verb="(?:POST|PUT|PATCH|DELETE|APPLY)"[^}]*\} (\S+)$',
     re.MULTILINE,
@@ -68,6 +70,23 @@ async def exits(cluster: Cluster, image: str, count: int) -> list[float]:
         seconds.append(await asyncio.wait_for(ended, TIMEOUT) - since)
         await remove(cluster, name)
     return seconds
+
+
+async def checks(cluster: Cluster, image: str, pid: int, count: int, rate: float, seconds: float) -> float:
+    """The agent's CPU share in percent of a core while it makes `rate` TCP checks a second, of so many containers."""
+    names = [f"checked-{number}" for number in range(count)]
+    server = {"command": ["httpd", "-f", "-p", "127.0.0.1:8080"], "terminationGracePeriodSeconds": 0}
+    check = {"tcpSocket": {"port": 8080}, "intervalSeconds": count / rate}
+    for some in (names[at : at + AT_ONCE] for at in range(0, count, AT_ONCE)):
+        ready = [cluster.expect(name, is_ready) for name in some]
+        await asyncio.gather(
+            *(cluster.apply(name, {**container(image), **server, "healthCheck": check}) for name in some)
+        )
+        await asyncio.wait_for(asyncio.gather(*ready), TIMEOUT)
+    await asyncio.sleep(SETTLE_SECONDS)
+    share = (await at_rest(pid, seconds))["cpu"]
+    await remove(cluster, *names)
+    return share
 
 
 async def writes(cluster: Cluster) -> float:
