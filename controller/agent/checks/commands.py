@@ -6,6 +6,7 @@ by the next one, and cleared away.
 
 import asyncio
 import os
+import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -46,7 +47,8 @@ class Commands:
             CannotAsk: containerd could not be asked, or the container is gone.
         """
         try:
-            with Output(self._directory / container_id) as output:
+            # NB: a path of its own: what is left of a check before may still open the one that it was given.
+            with Output(self._directory / f"{container_id[:16]}.{secrets.token_hex(4)}") as output:
                 try:
                     return await self._run(container_id, command, seconds, output)
                 finally:

@@ -39,7 +39,6 @@ class Output:
         self._resting: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> "Output":
-        self.path.unlink(missing_ok=True)
         os.mkfifo(self.path, 0o600)
         # NB: nobody waits: the other side finds a reader, and this one finds an end only after there was a writer.
         self._descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
