@@ -168,19 +168,10 @@ def _condition(kind: ConditionType, holds: bool, why: Verdict) -> Condition:
 
 
 def difference(before: ContainerStatus, after: ContainerStatus) -> Mapping[str, Any]:
-    """The merge patch that turns one status into the other; empty when they say the same.
-
-    What tells only of further checks of an unchanged health is not worth a write: it goes along with the next one.
-    """
+    """The merge patch that turns one status into the other; empty when they say the same."""
     old = before.model_dump(by_alias=True, exclude_none=True, mode="json")
     new = after.model_dump(by_alias=True, exclude_none=True, mode="json")
-    patch = _merge_patch(old, new)
-    return {} if _tells_of_checks_only(patch) else patch
-
-
-def _tells_of_checks_only(patch: Mapping[str, Any]) -> bool:
-    health = patch.get("health")
-    return patch.keys() == {"health"} and isinstance(health, dict) and "status" not in health
+    return _merge_patch(old, new)
 
 
 def _merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

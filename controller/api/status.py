@@ -77,9 +77,9 @@ class ContainerHealth(Model):
     status: HealthStatus | None = None
     """Starting (no check has succeeded yet), Healthy or Unhealthy."""
     failing_streak: int = 0
-    """How many checks in a row have failed."""
+    """How many checks in a row have failed; brought up to date together with `log`."""
     log: Annotated[list[CheckResult], Field(max_length=5)] = []
-    """The last checks, the latest last; five at most. Brought up to date whenever the status is written, not after each check."""
+    """The last checks, the latest last; five at most. Brought up to date with each change of health, and once a minute while checks fail."""
 
 
 class ContainerStatus(Model):

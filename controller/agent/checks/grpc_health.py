@@ -47,23 +47,45 @@ async def call(check: GRPCCheck, connected: socket.socket, path: Path) -> Answer
 @asynccontextmanager
 async def _reachable(connected: socket.socket, path: Path) -> AsyncIterator[None]:
     """Make a connection reachable by a path, for one that connects to it."""
-    tasks: set[asyncio.Task[None]] = set()
-    there, away = await asyncio.open_connection(sock=connected)
-
-    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.create_task(_copy(reader, away)))
-        tasks.add(asyncio.create_task(_copy(there, writer)))
-
-    server = await asyncio.start_unix_server(accepted, path)
+    passing = _Passing(*await asyncio.open_connection(sock=connected))
     try:
-        yield
+        server = await asyncio.start_unix_server(passing.accept, path)
+        try:
+            yield
+        finally:
+            server.close()
     finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        away.close()
+        await passing.end()
         path.unlink(missing_ok=True)
+
+
+class _Passing:
+    """Passes on what goes over one connection to who connects, and back."""
+
+    def __init__(self, there: asyncio.StreamReader, away: asyncio.StreamWriter) -> None:
+        self._there, self._away = there, away
+        self._writers = [away]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._over = False
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one who connects; one that comes too late is turned away."""
+        self._writers.append(writer)
+        if self._over:
+            writer.transport.abort()
+            return
+        self._tasks += [asyncio.create_task(_copy(reader, self._away)), asyncio.create_task(_copy(self._there, writer))]
+
+    async def end(self) -> None:
+        """Close everything; what is still on its way is thrown away."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -23,6 +23,8 @@ from controller.api.container import HealthCheck, HealthStatus
 from controller.api.reasons import Reason
 
 FIRST_SECONDS: Final = 1.0
+SPACING_SECONDS: Final = 60.0
+"""How far apart news of an unchanged health are told, at least: an API server must not hear of each check of each container."""
 BUSY_SECONDS: Final = 0.5
 _REASONS: Final = {HealthStatus.HEALTHY: Reason.HEALTHY, HealthStatus.UNHEALTHY: Reason.UNHEALTHY}
 _ALIVE: Final = (TaskState.RUNNING, TaskState.PAUSED, TaskState.UNKNOWN)
@@ -54,6 +56,10 @@ class Watched:
     check: HealthCheck
     began: datetime | None
     health: Health
+    told: Health
+    """What was last told of it."""
+    told_at: float
+    """When, on the event loop's clock."""
     pid: int = 0
     resting: bool = False
     """Nothing is asked: it is paused, or its state is not known."""
@@ -65,7 +71,14 @@ class Watched:
 class HealthMonitor:
     """The health of this node's containers."""
 
-    def __init__(self, prober: Asks, wake: Callable[[Key], None], announce: Callable[[Key, Reason, str], None]) -> None:
+    def __init__(
+        self,
+        prober: Asks,
+        wake: Callable[[Key], None],
+        announce: Callable[[Key, Reason, str], None],
+        spacing: float = SPACING_SECONDS,
+    ) -> None:
+        self._spacing = spacing
         self._prober = prober
         self._wake = wake
         self._announce = announce
@@ -73,7 +86,11 @@ class HealthMonitor:
         self._busy: dict[str, asyncio.Task[None]] = {}
 
     def follow(self, key: Key, declared: Declared | None, containers: Iterable[ObservedContainer]) -> Health | None:
-        """Take in what runs now; returns what is known of its health, or None when nothing is checked."""
+        """Take in what runs now; returns what is to be told of its health, or None when nothing is checked.
+
+        Its status is always the latest; the last checks and the failing streak are brought up to date with a change of it, and
+        while there are failures to tell of, once in a while. So what is returned seldom changes, and a look costs no write.
+        """
         found = _checked(declared, containers)
         if declared is None or found is None:
             self.forget(key)
@@ -84,7 +101,7 @@ class HealthMonitor:
             self.forget(key)
             known = self._begin(declared, container, check)
         self._adjust(known, container, check)
-        return known.health
+        return known.told
 
     def forget(self, key: Key) -> None:
         """Nothing of this object is to be checked any more."""
@@ -114,7 +131,8 @@ class HealthMonitor:
         seen = began is not None and health is None
         if began is None and _same_run(declared, container):
             began = declared.status.started_at
-        watched = Watched(declared.key, _run(container), check, began, health or STARTING)
+        now, known = asyncio.get_running_loop().time(), health or STARTING
+        watched = Watched(declared.key, _run(container), check, began, known, told=known, told_at=now)
         self._watched[declared.key] = watched
         self._arm(watched, self._first(watched) if seen else check.interval_seconds * random.random())  # noqa: S311
         return watched
@@ -170,10 +188,21 @@ class HealthMonitor:
         watched.health = state.after(watched.health, made, watched.check, watched.began)
         status = watched.health.status
         if status is before:
+            self._tell_of_failures(watched)
             return
+        self._tell(watched)
         namespace, name = watched.key
         _log.info("health changed", namespace=namespace, name=name, status=status.value, why=watched.health.message)
         self._announce(watched.key, _REASONS[status], watched.health.message or "the health check succeeded")
+
+    def _tell_of_failures(self, watched: Watched) -> None:
+        """The health is as it was, but there is news of failures: at a bounded rate it is worth telling."""
+        news = watched.health.log[-1].exit_code != 0 or watched.health.failing_streak != watched.told.failing_streak
+        if news and asyncio.get_running_loop().time() >= watched.told_at + self._spacing:
+            self._tell(watched)
+
+    def _tell(self, watched: Watched) -> None:
+        watched.told, watched.told_at = watched.health, asyncio.get_running_loop().time()
         self._wake(watched.key)
 
 

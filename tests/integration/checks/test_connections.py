@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -50,8 +50,21 @@ async def listening(target: Target, family: socket.AddressFamily = socket.AF_INE
 
 @asynccontextmanager
 async def serving(target: Target, answer: Conversation) -> AsyncIterator[None]:
-    async with listening(target) as listener, await asyncio.start_server(answer, sock=listener):
-        yield
+    writers = []
+
+    async def spoken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await answer(reader, writer)
+
+    async with listening(target) as listener, await asyncio.start_server(spoken, sock=listener):
+        try:
+            yield
+        finally:
+            for writer in writers:
+                # Whoever asked may have gone without hearing everything.
+                writer.transport.abort()
+                with suppress(OSError):
+                    await writer.wait_closed()
 
 
 @pytest.fixture

@@ -48,12 +48,15 @@ class Answers:
 class Bench:
     """A monitor, and what it has told."""
 
-    def __init__(self) -> None:
+    def __init__(self, spacing: float = 3600) -> None:
         self.answers = Answers()
         self.woken: list[Key] = []
         self.told: list[tuple[Reason, str]] = []
         self.monitor = HealthMonitor(
-            self.answers, self.woken.append, lambda _, reason, message: self.told.append((reason, message))
+            self.answers,
+            self.woken.append,
+            lambda _, reason, message: self.told.append((reason, message)),
+            spacing,
         )
 
 
@@ -89,6 +92,45 @@ async def test_a_change_of_health_wakes_the_object_and_is_told_once(bench: Bench
         (Reason.UNHEALTHY, "2 health checks in a row failed: said"),
     ]
     assert set(bench.answers.asked) == {Target(current.id, current.task.pid)}
+
+
+async def test_further_checks_of_the_same_health_are_not_told(bench: Bench) -> None:
+    given, current = checked(check={"retries": 1000}), running()
+    bench.monitor.follow(KEY, given, (current,))
+    await bench.answers.next(2)
+    before = bench.monitor.follow(KEY, given, (current,))
+    bench.answers.code = 1
+    await bench.answers.next(5)
+    assert bench.monitor.follow(KEY, given, (current,)) == before
+    assert bench.woken == [KEY]
+
+
+async def test_but_news_of_failures_are_after_a_while_until_it_is_well_again() -> None:
+    bench = Bench(spacing=0)
+    given, current = checked(check={"retries": 1000}), running()
+    bench.monitor.follow(KEY, given, (current,))
+    await bench.answers.next(4)
+    assert bench.woken == [KEY], "successes are no news"
+    bench.answers.code = 1
+    await bench.answers.next(3)
+    streak, woken = told_streak(bench, given, current), len(bench.woken)
+    assert streak >= 1
+    assert woken >= 2
+    await bench.answers.next(3)
+    assert told_streak(bench, given, current) > streak
+    bench.answers.code = 0
+    await bench.answers.next(2)
+    assert told_streak(bench, given, current) == 0
+    woken = len(bench.woken)
+    await bench.answers.next(3)
+    assert len(bench.woken) == woken
+    await bench.monitor.close()
+
+
+def told_streak(bench: Bench, given: Declared, current: Any) -> int:
+    health = bench.monitor.follow(KEY, given, (current,))
+    assert health is not None
+    return health.failing_streak
 
 
 async def test_no_answer_changes_nothing(bench: Bench) -> None:

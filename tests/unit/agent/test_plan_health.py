@@ -212,10 +212,8 @@ def test_without_a_check_it_tells_nothing_of_health() -> None:
     assert ConditionType.HEALTHY not in {one.type for one in status.conditions}
 
 
-def test_further_checks_alone_are_not_worth_a_write() -> None:
+def test_what_is_written_of_a_health_that_changed_is_the_difference() -> None:
     before = written(checked(), WELL)
-    more = Health(HealthStatus.HEALTHY, 0, (check_run(0, "well"),))
-    assert difference(before, written(checked(), more)) == {}
-    assert "log" in difference(before, written(checked(generation=2), more))["health"]
-    assert difference(before, written(checked(), ILL))["health"]["status"] == "Unhealthy"
+    assert difference(before, written(checked(), WELL)) == {}
+    assert difference(before, written(checked(), ILL))["health"] == {"status": "Unhealthy", "failingStreak": 3}
     assert difference(before, written(checked(), None))["health"] is None
