@@ -1,18 +1,19 @@
 """Health checks: what a user declares, waits for and reads, and what the agent does about a container that is not well."""
 
-import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import Namespace
-from tests.e2e.node import Node
-from tests.e2e.objects import Body, condition, container_id, has_exited, in_state, is_running, status, up_to_date
+from tests.e2e.objects import Body, condition, container_id, has_exited, in_state, is_running, life, status, up_to_date
+from tests.e2e.pages import value
 
 pytestmark = pytest.mark.feature("L14")
 QUICK = {"intervalSeconds": 0.1, "timeoutSeconds": 5, "retries": 2}
@@ -80,17 +81,26 @@ def test_a_server_on_the_containers_own_loopback_is_checked_without_a_tool(names
     assert "404" in condition(namespace.wait("lost", _is("Unhealthy")), "Healthy")["message"]
 
 
-def test_the_status_is_written_when_the_health_changes_and_not_for_each_check(
-    namespace: Namespace, audit: Audit, agent: AgentProcess
-) -> None:
-    namespace.sleeper("web", healthCheck={"exec": {"command": ["date", "+%N"]}, **QUICK})
-    before = namespace.wait("web", _is("Healthy"))
-    checks = _checks(agent)
-    waiting.until(lambda: _checks(agent) >= checks + 10, "ten more checks")
-    namespace.patch("web", {"metadata": {"labels": {"touched": "yes"}}})
-    checks = _checks(agent)
-    waiting.until(lambda: _checks(agent) >= checks + 5, "five more checks")
-    assert namespace.get("web")["status"] == before["status"]
+def test_a_check_that_changes_nothing_is_not_written(namespace: Namespace, audit: Audit, agent: AgentProcess) -> None:
+    namespace.sleeper("well", healthCheck={"exec": {"command": ["cat", "/proc/uptime"]}, **QUICK})
+    namespace.sleeper("ill", healthCheck={"exec": {"command": ["sh", "-c", "cat /proc/uptime; exit 1"]}, **QUICK})
+    before = {"well": namespace.running("well"), "ill": namespace.wait("ill", _is("Unhealthy"))}
+    writes = _status_writes(audit, namespace)
+    _until_checked(agent, 20)
+    for name in before:
+        namespace.patch(name, {"metadata": {"labels": {"touched": "yes"}}})
+    _until_checked(agent, 10)
+    assert {name: namespace.get(name)["status"] for name in before} == {n: b["status"] for n, b in before.items()}
+    assert _status_writes(audit, namespace) == writes
+
+
+def _status_writes(audit: Audit, namespace: Namespace) -> int:
+    return sum(write.resource == "containers/status" for write in audit.by_agent(namespace.name))
+
+
+def _until_checked(agent: AgentProcess, times: int) -> None:
+    before = _checks(agent)
+    waiting.until(lambda: _checks(agent) >= before + times, f"{times} more checks")
 
 
 def _checks(agent: AgentProcess) -> float:
@@ -114,7 +124,7 @@ def test_an_unhealthy_container_is_restarted_with_back_off(namespace: Namespace,
     assert namespace.events("web", "Restarting")
 
 
-def test_an_unhealthy_container_is_stopped_and_stays_so(namespace: Namespace, node: Node, agent: AgentProcess) -> None:
+def test_an_unhealthy_container_is_stopped_and_stays_so(namespace: Namespace, agent: AgentProcess) -> None:
     bad = {"exec": {"command": ["false"]}, **QUICK, "onFailure": "Stop"}
     namespace.sleeper("web", healthCheck=bad, restartPolicy={"name": "Always"})
     ended = namespace.wait("web", has_exited)
@@ -151,21 +161,84 @@ def test_another_agent_goes_on_with_what_was_known_and_writes_nothing(
     before = {"well": namespace.running("well"), "ill": namespace.wait("ill", _is("Unhealthy"))}
     agent.kill()
     agent.start()
-    waiting.until(lambda: _checks(agent) >= 10, "ten checks")
+    _until_checked(agent, 10)
     assert {name: namespace.get(name)["status"] for name in before} == {n: b["status"] for n, b in before.items()}
 
 
-def test_a_paused_container_is_not_checked(namespace: Namespace, agent: AgentProcess) -> None:
-    namespace.sleeper("web", healthCheck={"exec": {"command": ["true"]}, **QUICK})
+def test_what_does_not_run_is_not_checked(namespace: Namespace, shared: Path) -> None:
+    for name in ("web", "other"):
+        noting = ["sh", "-c", f"echo >> /shared/{name}"]
+        namespace.sleeper(name, mounts=_sharing(shared), healthCheck={"exec": {"command": noting}, **QUICK})
     before = namespace.running("web")
     namespace.change("web", desiredState="Paused")
     paused = namespace.wait("web", in_state("Paused"))
     assert "health" not in status(paused)
-    checks = _checks(agent)
-    time.sleep(1)
-    assert _checks(agent) <= checks + 1
+    _rests(shared)
     namespace.change("web", desiredState="Running")
     assert status(namespace.running("web"))["pid"] == status(before)["pid"]
+    namespace.change("web", desiredState="Stopped")
+    namespace.wait("web", has_exited)
+    _rests(shared)
+
+
+def _rests(shared: Path) -> None:
+    """While the other one is checked ten times, this one is not."""
+    web, other = shared / "web", shared / "other"
+    noted, since = web.stat().st_size, other.stat().st_size
+    waiting.until(lambda: other.stat().st_size >= since + 10, "ten checks of the other")
+    assert web.stat().st_size == noted
+
+
+def test_pausing_again_and_again_while_checks_start_does_no_harm(namespace: Namespace) -> None:
+    namespace.sleeper("web", healthCheck={"exec": {"command": ["true"]}, "intervalSeconds": 0.001})
+    before = namespace.running("web")
+    for _ in range(5):
+        namespace.change("web", desiredState="Paused")
+        namespace.wait("web", in_state("Paused"))
+        namespace.change("web", desiredState="Running")
+        namespace.running("web")
+    assert life(namespace.running("web")) == life(before)
+
+
+def test_checks_that_hang_or_print_ten_megabytes_harm_nobody(namespace: Namespace, agent: AgentProcess) -> None:
+    noisy = ["sh", "-c", "echo first; yes | head -c 10000000; exit 4"]
+    namespace.sleeper("hanging", healthCheck={"exec": {"command": ["sleep", "4444"]}, **QUICK, "timeoutSeconds": 0.5})
+    hanging = namespace.wait("hanging", _is("Unhealthy"))
+    last = status(hanging)["health"]["log"][-1]
+    assert (last["exitCode"], last["output"]) == (-1, "not done within 0.5 s")
+    before = value(agent, "process_resident_memory_bytes")
+    namespace.sleeper("noisy", healthCheck={"exec": {"command": noisy}, **QUICK, "timeoutSeconds": 60, "retries": 8})
+    log = status(namespace.wait("noisy", _is("Unhealthy")))["health"]["log"]
+    assert [one["exitCode"] for one in log] == [4] * 5
+    assert all(one["output"].startswith("first\ny\n") and len(one["output"]) <= 1024 for one in log)
+    assert value(agent, "process_resident_memory_bytes") - before < 40e6, "eight outputs of 10 MB are not kept"
+    pids = {name: status(namespace.get(name))["pid"] for name in ("hanging", "noisy")}
+    assert all(pids.values())
+    namespace.delete("hanging")  # in the middle of a check
+    namespace.wait_gone("hanging")
+
+
+class _Health(grpc.GenericRpcHandler):
+    """A server of the protocol on the node, by the bytes of its specification: SERVING, whatever is asked."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if details.method != "/grpc.health.v1.Health/Check":
+            return None
+        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"\x08\x01")
+
+
+def test_a_grpc_server_is_checked_without_a_tool(namespace: Namespace) -> None:
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[_Health()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        check = {"grpc": {"port": port}, **QUICK}
+        namespace.sleeper("host", network={"mode": "host"}, healthCheck=check)
+        namespace.sleeper("own", healthCheck=check)
+        namespace.running("host")
+        assert "refused" in condition(namespace.wait("own", _is("Unhealthy")), "Healthy")["message"]
+    finally:
+        server.stop(None).wait()
 
 
 def test_a_check_may_be_changed_taken_away_and_added_in_a_running_container(namespace: Namespace) -> None:
