@@ -12,7 +12,18 @@ from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import Namespace
-from tests.e2e.objects import Body, condition, container_id, has_exited, in_state, is_running, life, status, up_to_date
+from tests.e2e.objects import (
+    Body,
+    because,
+    condition,
+    container_id,
+    has_exited,
+    in_state,
+    is_running,
+    life,
+    status,
+    up_to_date,
+)
 from tests.e2e.pages import value
 
 pytestmark = pytest.mark.feature("L14")
@@ -216,6 +227,17 @@ def test_checks_that_hang_or_print_ten_megabytes_harm_nobody(namespace: Namespac
     assert all(pids.values())
     namespace.delete("hanging")  # in the middle of a check
     namespace.wait_gone("hanging")
+
+
+@pytest.mark.feature("L13", "L14")
+def test_what_depends_on_health_starts_with_it(namespace: Namespace, shared: Path) -> None:
+    namespace.sleeper("db", mounts=_sharing(shared), healthCheck=_asking_for("well", startPeriodSeconds=600))
+    namespace.sleeper("web", dependsOn=[{"name": "db", "condition": "Healthy"}])
+    namespace.wait("db", _is("Starting"))
+    namespace.wait("web", because("DependencyWaiting"))
+    (shared / "well").touch()
+    namespace.running("web")
+    assert _health(namespace.get("db")) == "Healthy"
 
 
 class _Health(grpc.GenericRpcHandler):

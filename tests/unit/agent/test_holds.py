@@ -7,6 +7,7 @@ import pytest
 
 from controller.agent import news
 from controller.agent.actions import CreateContainer, KillContainer, PauseContainer, RemoveContainer, SignalStop
+from controller.agent.checks.state import Health
 from controller.agent.declared import Declared
 from controller.agent.facts import Verdict
 from controller.agent.failures import NODES_FAULT
@@ -14,7 +15,7 @@ from controller.agent.identity import StopCause
 from controller.agent.observation import Observation, ObservedContainer
 from controller.agent.plan import Plan, plan
 from controller.agent.status import summarize
-from controller.api.container import ContainerState, ContainerStatus
+from controller.api.container import ContainerState, ContainerStatus, HealthStatus
 from controller.api.fields import FieldError
 from controller.api.reasons import Reason
 from tests.unit.agent.objects import (
@@ -108,6 +109,18 @@ def test_what_runs_goes_on_and_says_that_it_would_not_be_accepted() -> None:
     assert decided.facts.stalled is None
     assert decided.facts.refused is not None
     assert decided.facts.refused.reason is Reason.POLICY_FORBIDDEN
+
+
+@pytest.mark.feature("P6", "L14")
+@pytest.mark.parametrize(("on_failure", "action"), [("Restart", None), ("Stop", SignalStop), ("Kill", KillContainer)])
+def test_what_is_unhealthy_is_not_stopped_in_order_to_start_again(on_failure: str, action: type | None) -> None:
+    given = declared(healthCheck={"tcpSocket": {"port": 80}, "onFailure": on_failure})
+    ill = Health(HealthStatus.UNHEALTHY, 3, message="3 health checks in a row failed: no")
+    found = forbidden(given, container(given), health=ill)
+    assert [type(one) for one in found.actions] == ([] if action is None else [action])
+    assert found.facts is not None
+    if action is None:
+        assert (found.facts.state, found.facts.health) == (ContainerState.RUNNING, ill)
 
 
 @pytest.mark.feature("P6")
