@@ -54,7 +54,7 @@ def _by_policy(
         return Plan()
     cause = current.stop.cause if current.stop is not None else None
     if cause is StopCause.HEALTH_STOP:
-        told = f"it stays so until it is restarted (onFailure: Stop): {ended.message or endings.text(ended)}"
+        told = endings.with_more(ended.message or endings.text(ended), "it stays so until it is restarted")
         return _staying(spec, current, ended, Verdict(Reason.UNHEALTHY, told), stuck=True)
     follows = after_unhealthy if cause is StopCause.HEALTH_RESTART else after_exit
     match follows(spec.restart_policy, ended, current):

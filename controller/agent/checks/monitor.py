@@ -193,7 +193,7 @@ class HealthMonitor:
         self._tell(watched)
         namespace, name = watched.key
         _log.info("health changed", namespace=namespace, name=name, status=status.value, why=watched.health.message)
-        self._announce(watched.key, _REASONS[status], watched.health.message or "the health check succeeded")
+        self._announce(watched.key, _REASONS[status], state.in_short(watched.health))
 
     def _tell_of_failures(self, watched: Watched) -> None:
         """The health is as it was, but there is news of failures: at a bounded rate it is worth telling."""

@@ -85,6 +85,13 @@ def shortest_failure(check: HealthCheck) -> timedelta:
     return timedelta(seconds=check.start_period_seconds + max(check.retries, 1) * each)
 
 
+def in_short(health: Health) -> str:
+    """How it came to its status, without anything that the process or the command has said."""
+    if health.status is HealthStatus.HEALTHY:
+        return "the health check succeeded"
+    return _count(health.failing_streak)
+
+
 def _is_spared(health: Health, check: HealthCheck, began: datetime | None, at: datetime) -> bool:
     """Whether a failed check does not count: in the start period, as long as none has succeeded."""
     if health.status is not HealthStatus.STARTING or began is None:
@@ -99,4 +106,8 @@ def _start_interval(check: HealthCheck) -> float:
 def _told(streak: int, last: CheckRun) -> str:
     line = next((line.strip() for line in last.output.splitlines() if line.strip()), "")
     how = line[:_MAX_LINE] or f"exit code {last.exit_code}"
-    return f"the health check failed: {how}" if streak == 1 else f"{streak} health checks in a row failed: {how}"
+    return f"{_count(streak)}: {how}"
+
+
+def _count(streak: int) -> str:
+    return "the health check failed" if streak == 1 else f"{streak} health checks in a row failed"

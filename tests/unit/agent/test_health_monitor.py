@@ -89,7 +89,7 @@ async def test_a_change_of_health_wakes_the_object_and_is_told_once(bench: Bench
     assert bench.woken == [KEY, KEY]
     assert bench.told == [
         (Reason.HEALTHY, "the health check succeeded"),
-        (Reason.UNHEALTHY, "2 health checks in a row failed: said"),
+        (Reason.UNHEALTHY, "2 health checks in a row failed"),
     ]
     assert set(bench.answers.asked) == {Target(current.id, current.task.pid)}
 

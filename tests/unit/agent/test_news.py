@@ -124,6 +124,22 @@ STEPS = [
         ((Reason.RESTARTING, "a restart was asked for: SIGTERM is sent, SIGKILL follows after 10 s"),),
     ),
     Step(
+        "it is unhealthy and to be restarted",
+        SignalStop(ID, 15, StopCause.HEALTH_RESTART),
+        ((Reason.RESTARTING, "it is unhealthy (onFailure: Restart): SIGTERM is sent, SIGKILL follows after 10 s"),),
+    ),
+    Step(
+        "it is unhealthy and killed",
+        KillContainer(ID, StopCause.HEALTH_KILL),
+        ((Reason.STOPPING, "it is unhealthy (onFailure: Kill): SIGKILL is sent"),),
+    ),
+    Step(
+        "it has ended since it was unhealthy",
+        RecordExit(ID, None, EARLIER, 1),
+        ((Reason.STOPPED, "the process ended by SIGTERM (exit code 143)"),),
+        after=exited(143, Reason.UNHEALTHY, stop=mark(StopCause.HEALTH_STOP)),
+    ),
+    Step(
         "what the plan has to say of a stop is all that is said",
         SignalStop(ID, 15, StopCause.RECREATE, RECREATED),
         ((Reason.RECREATING, RECREATED.message),),

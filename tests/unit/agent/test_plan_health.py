@@ -86,7 +86,6 @@ def test_an_unhealthy_process_is_asked_to_stop(on_failure: str, cause: StopCause
     (action,) = decided(checked(on_failure), ILL).actions
     assert isinstance(action, SignalStop)
     assert (action.id, action.signal, action.cause) == (ID, 15, cause)
-    assert action.announcement is not None
     assert decided(checked(on_failure), WELL).actions == ()
     waiting = decided(checked(on_failure), None, stop=mark(cause, 2), signalled=True)
     assert (waiting.actions, waiting.look_again) == ((), ahead(8))
@@ -95,7 +94,7 @@ def test_an_unhealthy_process_is_asked_to_stop(on_failure: str, cause: StopCause
 def test_or_killed_at_once() -> None:
     (action,) = decided(checked("Kill"), ILL).actions
     assert isinstance(action, KillContainer)
-    assert (action.cause, action.announcement is not None) == (KILL, True)
+    assert action.cause is KILL
     assert decided(checked("Kill"), None, stop=mark(KILL, 0.1)).actions == (KillContainer(ID),)
 
 

@@ -12,6 +12,7 @@ NO_EVENT = {
     Reason.SETTLED,
     Reason.PROGRESSING,
     Reason.STARTING,
+    Reason.HEALTH_STARTING,  # Started
     Reason.CONTAINERD_UNAVAILABLE,  # the node's news: one for each of its containers would be a flood
 }
 
