@@ -33,6 +33,7 @@ from controller.agent.processes import Processes
 from controller.agent.publish import Publisher
 from controller.agent.queue import WorkQueue
 from controller.agent.reconcile import Reconciler
+from controller.agent.remains import Remains
 from controller.agent.removal import Remover
 from controller.agent.rootfs import RootfsReader
 from controller.agent.runtimes import Runtimes
@@ -87,6 +88,7 @@ class Agent:
         self._listener = Listener(
             self._containerd, self._observed, self._queue.add, lambda: [one.key for one in self._declared]
         )
+        self._runtimes = Runtimes(settings.runtimes, settings.default_runtime, settings.containerd_address)
         self._streams = Streams(settings.run_dir, settings.log_dir, self._log_limits)
         self._reader = RootfsReader(settings.run_dir / "rootfs")
         self._binder = Binder(self._api, settings.node_name, self._bound)
@@ -98,15 +100,20 @@ class Agent:
     def _make_reconciler(self) -> Reconciler:
         settings, containerd, observed = self._settings, self._containerd, self._observed
         here = node.discover(settings)
-        runtimes = Runtimes(
-            settings.runtimes, settings.default_runtime, settings.containerd_address, settings.host_root
+        remains = Remains(settings.containerd_namespace, here.facts.cgroup_parent, settings.host_root)
+        remover = Remover(
+            containerd=containerd,
+            observed=observed,
+            streams=self._streams,
+            remains=remains,
+            snapshotter=settings.snapshotter,
+            end_shim=partial(shims.end, settings.containerd_address, settings.containerd_namespace),
         )
-        remover = Remover(containerd, observed, self._streams, settings.snapshotter)
         creator = Creator(
             containerd=containerd,
             observed=observed,
             node=here,
-            runtimes=runtimes,
+            runtimes=self._runtimes,
             users=Users(containerd, settings.snapshotter, self._reader),
             policy=self._policy,
             remover=remover,
@@ -125,7 +132,7 @@ class Agent:
                 containerd=containerd,
                 observed=observed,
                 node=here,
-                runtimes=runtimes,
+                runtimes=self._runtimes,
                 streams=self._streams,
                 policy=self._policy,
                 settings=settings,
@@ -148,6 +155,9 @@ class Agent:
             node=settings.node_name,
             containerd_lost_at=lambda: self._listener.lost_at,
             boot_id=here.boot_id,
+            runtimes=self._runtimes,
+            look_for_runtimes=self._look_for_runtimes,
+            remains=remains,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -183,6 +193,7 @@ class Agent:
             await self._listener.listed.wait()
             self._streams.open(self._observed.all())
             await self._sweep()
+            await self._look_for_runtimes()
             await self._kind_served()
             for name, part in self._parts():
                 group.create_task(part, name=name)
@@ -199,6 +210,7 @@ class Agent:
             node=settings.node_name,
             freshness=self._freshness,
             lost_shims=partial(shims.sweep, settings.containerd_address, settings.containerd_namespace),
+            look_for_runtimes=self._look_for_runtimes,
         )
         parts = [
             ("queue", self._queue.run(self._reconciler.reconcile, settings.workers)),
@@ -218,6 +230,14 @@ class Agent:
             await lease.sweep(self._containerd)
         except ContainerdError as error:
             _log.warning("leases of earlier pulls could not be swept", error=str(error))
+
+    async def _look_for_runtimes(self) -> bool:
+        """Look whether OCI runtimes have gone or come back; then their containers are looked at."""
+        changed = await self._runtimes.look()
+        for container in self._observed.all():
+            if container.runtime_name in changed:
+                self._queue.add(container.key)
+        return bool(changed)
 
     async def _kind_served(self) -> None:
         """Wait until the API server answers and knows Containers; says so once."""

@@ -28,6 +28,22 @@ def limits_swap(root: Path = ROOT) -> bool:
     return (root / "memory" / "memory.memsw.limit_in_bytes").exists()
 
 
+def path_of(parent: str, namespace: str, container_id: str) -> str:
+    """The cgroup of one container, from the root of the hierarchy."""
+    return f"{parent}/{namespace}/{container_id}"
+
+
+def populated(path: str, root: Path = ROOT) -> bool:
+    """Whether a cgroup has processes; with v2, or one below it. One that is gone has none."""
+    relative = path.lstrip("/")
+    try:
+        if unified(root):
+            return "populated 1" in (root / relative / "cgroup.events").read_text(errors="replace")[:_MAX_BYTES]
+        return bool((root / "memory" / relative / "cgroup.procs").read_bytes().strip())
+    except OSError:
+        return False
+
+
 def oom_kills(path: str, root: Path = ROOT) -> int:
     """How many processes of the cgroup the kernel has killed for want of memory; 0 when the cgroup is gone."""
     relative = path.lstrip("/")

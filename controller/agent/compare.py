@@ -6,7 +6,7 @@ what the watch has brought. Something that the watch is late with twice in a row
 
 import asyncio
 import time
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 
 from controller import log, metrics
 from controller.agent.declared import DeclaredStore, belongs
@@ -36,6 +36,7 @@ class Comparison:
         node: str,
         freshness: Freshness,
         lost_shims: Callable[[Container[str]], list[Shim]],
+        look_for_runtimes: Callable[[], Awaitable[object]],
     ) -> None:
         self._api = api
         self._declared = declared
@@ -44,6 +45,7 @@ class Comparison:
         self._node = node
         self._freshness = freshness
         self._lost_shims = lost_shims
+        self._look_for_runtimes = look_for_runtimes
         self._late: dict[Key, Version | None] = {}
         self._others: dict[Key, Version] = {}
         """Objects that carry our label and are another node's, as they were read: the watch's store does not take them."""
@@ -73,6 +75,7 @@ class Comparison:
             _log.warning("containerd could not be listed", error=str(error))
             return
         self._sweep_shims()
+        await self._look_for_runtimes()
         self._freshness.note("containerd")
         metrics.listed("containerd", time.time())
         for key in changed:

@@ -9,7 +9,7 @@ from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import ExitRecord
 from controller.agent.observation import Failure, Observation, ObservedContainer, TaskState
 from controller.api.conditions import ConditionStatus, ConditionType
-from controller.api.container import ContainerState
+from controller.api.container import ContainerState, ContainerStatus
 from controller.api.reasons import Reason
 
 _REFUSED = frozenset({Reason.INVALID_SPEC, Reason.POLICY_FORBIDDEN})
@@ -86,11 +86,21 @@ def in_status(declared: Declared, current: ObservedContainer | None = None) -> P
         return None
     reason = Reason(ready.reason) if ready is not None and ready.reason in set(Reason) else Reason.ERROR
     message = ready.message if ready is not None else ""
+    if reason is Reason.RUNTIME_MISSING:
+        # It was why a container was left alone that is no longer there; how its last run ended is in the history.
+        reason, message = _last_reason(status), ""
     why = Verdict(reason, message)
     stuck = any(c.type is ConditionType.STALLED and c.status is ConditionStatus.TRUE for c in status.conditions)
     ended = ExitRecord(status.exit_code, status.signal, status.finished_at, bool(status.oom_killed), reason, message)
     shown = Facts(ContainerState.EXITED, why, stalled=why if stuck else None, container=current, exit=ended)
     return Plan(facts=shown)
+
+
+def _last_reason(status: ContainerStatus) -> Reason:
+    """How the last run ended."""
+    last = status.history[0] if status.history else None
+    known = last is not None and last.finished_at == status.finished_at and last.reason in set(Reason)
+    return Reason(last.reason) if last is not None and known else Reason.ERROR
 
 
 def to_record(current: ObservedContainer | None) -> tuple[Action, ...]:

@@ -1,5 +1,6 @@
 """What was observed about one object's containers, image and last attempt: the facts that `plan` decides by. Pure data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -142,3 +143,7 @@ class Observation:
     """Of one that is being deleted: who is to go first."""
     health: Health | None = None
     """The health of the present run, when it has a health check."""
+    missing_runtimes: Mapping[str, str] = field(default_factory=dict)
+    """The OCI runtimes that are gone from the node, each with its binary."""
+    lost: frozenset[str] = frozenset()
+    """Ids of containers whose processes run on, and of which containerd knows nothing any more."""

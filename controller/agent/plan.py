@@ -7,7 +7,7 @@ elsewhere. Each rule is one small function; the order of the rules is the order 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.agent import aftermath, endings, holds, stopping, unhealthy
+from controller.agent import aftermath, endings, hindrances, holds, stopping, unhealthy
 from controller.agent.actions import (
     AddFinalizer,
     Announcement,
@@ -44,8 +44,8 @@ def plan(declared: Declared | None, observed: Observation, now: datetime) -> Pla
     if observed.unavailable_since is not None:
         return _unavailable(declared, observed, observed.unavailable_since, now)
     if declared is None:
-        return stopping.remove_all(observed.containers, None, now)
-    return _withdrawn(declared, _plan(declared, observed, now))
+        return hindrances.held_back(stopping.remove_all(observed.containers, None, now), observed, now)
+    return _withdrawn(declared, hindrances.held_back(_plan(declared, observed, now), observed, now))
 
 
 def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:

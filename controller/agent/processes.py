@@ -220,6 +220,12 @@ class Processes:
             await self._containerd.tasks.kill(container_id, number)
         except (errors.NotFound, errors.FailedPrecondition):
             await self._observed.refresh(container_id)
+        except ContainerdError as error:
+            if start_errors.missing_runtime(error.detail) is not None:
+                # It was surely not sent: the grace period begins when it is.
+                await self._containerd.containers.update_labels(container_id, {identity.STOP: ""})
+                self._observed.change(container_id, stop=None)
+            raise
         else:
             self._observed.change(container_id, signalled=True)
 
@@ -259,7 +265,7 @@ class Processes:
         output = await self._streams.drained(current)
         task = current.task
         status = exits.UNKNOWN_EXIT if action.vanished or task is None else task.exit_code
-        path = f"{self._node.facts.cgroup_parent}/{self._settings.containerd_namespace}/{current.id}"
+        path = cgroups.path_of(self._node.facts.cgroup_parent, self._settings.containerd_namespace, current.id)
         # An end by our own SIGKILL is none by the kernel's, even if a child of the process met that before.
         oom_killed = current.killed_at is None and await asyncio.to_thread(cgroups.oom_kills, path) > 0
         ended = exits.describe(status, oom_killed=oom_killed)

@@ -3,7 +3,7 @@
 Runs in the single flight of one key. Errors are given to `failures`, which knows what follows from them, or to the queue.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,8 @@ from controller.agent.observed import ObservedStore
 from controller.agent.plan import Plan, plan
 from controller.agent.policy import PolicyKeeper
 from controller.agent.publish import Publisher
+from controller.agent.remains import Remains
+from controller.agent.runtimes import Runtimes
 from controller.agent.telling import TellingActor
 from controller.containerd.errors import ContainerdError
 from controller.kube import errors as kube_errors
@@ -60,6 +62,9 @@ class Reconciler:
         node: str,
         containerd_lost_at: Callable[[], datetime | None],
         boot_id: str,
+        runtimes: Runtimes,
+        look_for_runtimes: Callable[[], Awaitable[bool]],
+        remains: Remains,
     ) -> None:
         self._api = api
         self._declared = declared
@@ -75,6 +80,9 @@ class Reconciler:
         self._node = node
         self._containerd_lost_at = containerd_lost_at
         self._boot_id = boot_id
+        self._runtimes = runtimes
+        self._look_for_runtimes = look_for_runtimes
+        self._remains = remains
 
     async def reconcile(self, key: Key) -> float | None:
         """Look at one object until it is settled or has to wait; returns the seconds until the next look, if any.
@@ -118,15 +126,17 @@ class Reconciler:
                 await self._read_again(key)
                 break
             except Exception as error:
-                if declared is None or not isinstance(action, CreateContainer | StartContainer):
+                if declared is not None and isinstance(action, CreateContainer | StartContainer):
+                    self._note_failure(declared, error)
+                elif not await self._explained(error):
                     raise
-                self._note_failure(declared, error)
                 break
             self._log_action(key, action)
         return decided, declared
 
     def _observe(self, key: Key, declared: Declared | None, lost_at: datetime | None) -> Observation:
         containers = self._observed.of(key)
+        unseen = (one.id for one in containers if one.task is None and one.exit is None)
         return Observation(
             containers=containers,
             image=self._images.of(key),
@@ -137,6 +147,8 @@ class Reconciler:
             dependencies=self._dependencies.of(key),
             dependents=self._dependencies.dependents(declared) if declared is not None else (),
             health=self._health.follow(key, declared, containers),
+            missing_runtimes=self._runtimes.missing,
+            lost=frozenset(one for one in unseen if self._remains.live(one)),
         )
 
     async def _conclude(self, decided: Plan, declared: Declared | None) -> float | None:
@@ -191,6 +203,10 @@ class Reconciler:
         self._failures.forget(key)
         self._dependencies.forget(key)
         self._publisher.forget(key)
+
+    async def _explained(self, error: Exception) -> bool:
+        """Whether an error is no riddle, since something on the node was found to have changed."""
+        return isinstance(error, ContainerdError) and not error.transient and await self._look_for_runtimes()
 
     def _note_failure(self, declared: Declared, error: Exception) -> None:
         failure = self._failures.note(declared, error, datetime.now(UTC))

@@ -1,12 +1,12 @@
 """Shims that containerd has lost: when a call is cut short by the death of its caller, a shim can be left that no task stands for.
 
 containerd neither lists nor ends it, so it is found among the node's processes. Only shims of this containerd and of the agent's own
-containerd namespace are looked at, only those of no known container, and only once they are no longer just starting.
+containerd namespace are looked at; swept are only those of no known container, and only once they are no longer just starting.
 """
 
 import os
 import signal
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,21 @@ def sweep(address: str, namespace: str, known: Container[str], proc: Path = Path
         for shim in find(address, namespace, proc)
         if shim.container_id not in known and shim.age_seconds >= SETTLED_SECONDS
     ]
-    for shim in lost:
+    _end(lost)
+    return lost
+
+
+def end(address: str, namespace: str, container_id: str, proc: Path = Path("/proc")) -> None:
+    """End the shim of one container. containerd, if it knows the shim, then clears up what the shim had."""
+    _end([shim for shim in find(address, namespace, proc) if shim.container_id == container_id])
+
+
+def _end(those: Iterable[Shim]) -> None:
+    for shim in those:
         try:
             os.kill(shim.pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    return lost
 
 
 def _words(directory: Path) -> list[str]:

@@ -109,8 +109,8 @@ class Reason(StrEnum):
     )
     RUNTIME_MISSING = (
         "RuntimeMissing",
-        "The OCI runtime that `runtimeName` asks for is not on the node.",
-        "Install it, or choose another `runtimeName`.",
+        "The OCI runtime that `runtimeName` asks for is not on the node. What runs with it goes on and is left alone.",
+        "Install it, or choose another `runtimeName`. What has ended can be removed without it.",
     )
     LIMIT_NOT_PERMITTED = (
         "LimitNotPermitted",
@@ -219,6 +219,11 @@ class Reason(StrEnum):
     CONTAINER_VANISHED = (
         "ContainerVanished",
         "The container was removed from containerd behind the agent's back; it is made again.",
+    )
+    PROCESS_LOST = (
+        "ProcessLost",
+        "containerd has lost sight of the process, which runs on; nothing is done with the container.",
+        "Restart containerd on the node: it looks for its processes when it starts.",
     )
     CONTAINERD_UNAVAILABLE = (
         "ContainerdUnavailable",

@@ -28,6 +28,7 @@ _LAYERS: Final = re.compile(
 )
 _TAIL: Final = re.compile(r"(?:: unknown)+$")
 _ROOTFS: Final = re.compile(r"/\S*?/rootfs(?=/)")
+_GONE: Final = re.compile(r'fork/exec (?P<path>\S+): no such file|exec: "(?P<name>[^"]*)": executable file not found')
 _LOGGED: Final = re.compile(r'\{"msg":"(?P<text>(?:[^"\\]|\\.)*)".*\}')
 
 _RLIMIT_NAMES: Final = (
@@ -69,6 +70,15 @@ def explain_output(line: str) -> StartFailure | None:
     """
     logged = _LOGGED.fullmatch(line.strip())
     return _matched(logged["text"] if logged else line.strip(), _OUTPUT)
+
+
+def missing_runtime(text: str) -> str | None:
+    """The OCI runtime that is not on the node, when that is why something could not be done to a process that is there.
+
+    `text` is containerd's error for anything but the making of a process, in which the same words may be about the command.
+    """
+    found = _GONE.search(text[:_MAX_TEXT])
+    return (found["path"] or found["name"]) if found else None
 
 
 def _stripped(text: str) -> str:
@@ -142,6 +152,13 @@ _RUNTIME: Final = (
     ),
     _row(r'runtime "(?P<name>[^"]*)" binary not installed', Reason.RUNTIME_MISSING, _NO_RUNTIME),
     _row(r'failed to start shim: .*exec: "(?P<name>[^"]*)": ', Reason.RUNTIME_MISSING, _NO_RUNTIME),
+    _row(r"failed to start shim: .*fork/exec (?P<name>\S+): no such file", Reason.RUNTIME_MISSING, _NO_RUNTIME),
+    _row(r"OCI runtime start failed: fork/exec (?P<name>\S+): no such file", Reason.RUNTIME_MISSING, _NO_RUNTIME),
+    _row(
+        r'OCI runtime start failed: exec: "(?P<name>[^"]*)": executable file not found in \$PATH: <nil>',
+        Reason.RUNTIME_MISSING,
+        _NO_RUNTIME,
+    ),
     _row(r"invalid custom binary path: stat (?P<name>[^:]+): ", Reason.RUNTIME_MISSING, _NO_RUNTIME),
 )
 """These come first: they look like a command that is not found."""

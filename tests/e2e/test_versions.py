@@ -1,13 +1,15 @@
 """One life on every containerd that we support besides the one that all other tests run on."""
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from hack import lab
+from hack.lab import containerd_release
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
@@ -24,6 +26,21 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         made = Node(containerd)
         yield made
         made.close()
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runtime that can be taken away: runc under another name."""
+    path = tmp_path_factory.mktemp("runtime") / "vanishing-runc"
+    source = shutil.which("runc", path=str(containerd_release.runtime_programs()))
+    assert source is not None
+    shutil.copy(source, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(runtime: Path) -> Mapping[str, str]:
+    return {"TALLYMAN_LIST_SECONDS": "1", "TALLYMAN_RUNTIMES": f"runc vanishing={runtime}"}
 
 
 @pytest.mark.feature("I1", "L1", "L7", "L8", "D5", "D6")
@@ -111,3 +128,35 @@ def test_crashes_of_agent_and_containerd(namespace: Namespace, node: Node, agent
     )
     assert life(namespace.running("steady")) == life(before["steady"])
     assert node.tasks()[container_id(before["steady"])].pid == status(before["steady"])["pid"]
+
+
+@pytest.mark.feature("L18", "L15")
+def test_a_process_that_containerd_loses_without_its_runtime_is_left_alone_until_it_finds_it_again(
+    namespace: Namespace, node: Node, runtime: Path
+) -> None:
+    """Since 1.7 a containerd that starts while a runtime is gone forgets what runs with it."""
+    namespace.sleeper(
+        "web", runtimeName="vanishing", restartPolicy={"name": "Always", "backoff": {"initialSeconds": 0}}
+    )
+    before = namespace.running("web")
+    hidden = runtime.with_name("hidden")
+    runtime.rename(hidden)
+    try:
+        node.containerd.restart()
+        assert container_id(before) not in node.tasks()
+        body = namespace.wait(
+            "web", lambda body: because("RuntimeMissing")(body) and status(body)["state"] == "Unknown"
+        )
+        assert container_id(body) == container_id(before)
+        assert "restart containerd" in condition(body, "Ready")["message"]
+    finally:
+        hidden.rename(runtime)
+    body = namespace.wait("web", because("ProcessLost"))
+    assert "exitCode" not in status(body)
+    os.kill(status(before)["pid"], 0)  # it runs
+    namespace.delete("web")  # not over its head
+    namespace.wait("web", lambda body: because("ProcessLost")(body) and status(body)["state"] == "Removing")
+    node.containerd.restart()
+    namespace.wait_gone("web")
+    with pytest.raises(ProcessLookupError):
+        os.kill(status(before)["pid"], 0)

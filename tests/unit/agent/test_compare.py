@@ -82,7 +82,12 @@ class Bench:
             node=NODE,
             freshness=self.freshness,
             lost_shims=lambda _known: [],
+            look_for_runtimes=self.look_for_runtimes,
         )
+        self.runtimes_looked_for = 0
+
+    async def look_for_runtimes(self) -> None:
+        self.runtimes_looked_for += 1
 
     async def compare(self, times: int = 1) -> None:
         for _ in range(times):
@@ -109,6 +114,7 @@ def test_a_watch_in_step_is_fresh_and_nobody_is_woken(bench: type[Bench]) -> Non
         assert it.freshness.unready() == []
         assert it.woken == []
         assert it.api.reads == []
+        assert it.runtimes_looked_for == 3
 
     virtual_time.run(test())
 

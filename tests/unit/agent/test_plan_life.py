@@ -135,6 +135,8 @@ OCCURRENCES = [
     Occurrence("a thief takes the record", World.records_are_removed),
     Occurrence("containerd goes away", containerd_goes),
     sets("containerd is back", "lost_at", None),
+    sets("the OCI runtime vanishes", "runtime_gone", True),
+    sets("the OCI runtime is back", "runtime_gone", False),
 ]
 ANY = st.sampled_from([one for one in OCCURRENCES for _ in range(one.weight)])
 
@@ -204,7 +206,7 @@ CHOSEN = THOROUGH if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else QUI
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.feature("D5", "D6", "L2", "L3", "L5", "L7")
+@pytest.mark.feature("D5", "D6", "L2", "L3", "L5", "L7", "L18")
 @settings(CHOSEN, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(foreign=st.booleans(), running=st.booleans(), occurrences=st.lists(ANY, min_size=8, max_size=30))
 def test_the_world_comes_to_rest_and_no_law_is_broken(
@@ -228,6 +230,7 @@ LOST = sets("the next write of the status is lost", "lost_writes", 1)
 STUBBORN = sets("later processes ignore the stop signal", "polite", False)
 INEFFECTIVE = sets("the next kill has no effect", "kills_ignored", 1)
 AWAY, BACK = Occurrence("containerd goes away", containerd_goes), sets("containerd is back", "lost_at", None)
+GONE = sets("the OCI runtime vanishes", "runtime_gone", True)
 STOPS, STARTS, PAUSES = asks_for("Stopped", 1), asks_for("Running", 1), asks_for("Paused", 1)
 AT_ONCE = applies(desiredState="Stopped", terminationGracePeriodSeconds=0)
 OTHER = applies(args=["b"])
@@ -268,6 +271,11 @@ HISTORIES: dict[str, list[Occurrence]] = {
     "a successor while containerd is away": [AWAY, RUN, Occurrence("replaced", replaced), RUN, BACK, RUN],
     "an end while containerd is away": [AWAY, RUN, ends(3), RUN, BACK, RUN],
     "an end that only the status knows outlives an outage": [ends(3), RUN, RECORD_THIEF, RUN, AWAY, RUN, RESTART, BACK, RUN],
+    "a stop without the runtime waits for it": [GONE, STOPS, RUN],
+    "a deletion without the runtime waits for it": [GONE, DELETE, RUN],
+    "an end without the runtime is recorded": [GONE, ends(3), RUN, RESTART, RUN],
+    "so it is when its record is taken after that": [ends(3), RUN, GONE, RUN, RECORD_THIEF, RUN],
+    "a change without the runtime waits for it": [GONE, OTHER, RUN, PULLED, RUN],
     "a start whose answer was lost is adopted": [fails("answer lost"), OTHER, LOOK, PULLED, LOOK, RESTART, RUN],
 }  # fmt: skip
 

@@ -42,6 +42,10 @@ def _object(version: str, **metadata: Any) -> dict[str, Any]:
     return whole
 
 
+async def _no_change() -> bool:
+    return False
+
+
 def _reconciler(
     answer: dict[str, Any],
     lost_at: datetime | None = None,
@@ -63,6 +67,9 @@ def _reconciler(
         node=NODE,
         containerd_lost_at=lambda: lost_at,
         boot_id="boot",
+        runtimes=cast(Any, SimpleNamespace(missing={})),
+        look_for_runtimes=_no_change,
+        remains=cast(Any, SimpleNamespace(live=lambda _id: False)),
     )
 
 

@@ -37,6 +37,7 @@ from controller.agent.identity import ExitRecord, StopCause, StopMark
 from controller.agent.observation import ImagePhase, Observation, ObservedContainer, ObservedImage
 from controller.agent.observed import from_records
 from controller.agent.plan import Plan, plan
+from controller.agent.runtimes import RuntimeMissing
 from controller.agent.status import difference, summarize
 from controller.api.container import FINALIZER, DesiredState
 from controller.api.reasons import Reason
@@ -129,6 +130,8 @@ class World:
     stuck_removals: int = 0
     lost_at: datetime | None = None
     """Since when containerd is away."""
+    runtime_gone: bool = False
+    """Whether the OCI runtime is not on the node, as the agent knows."""
     die_after: int | None = None
     """How many more lines the agent lives."""
     writes: int = 0
@@ -241,7 +244,10 @@ class World:
 
     def observation(self) -> Observation:
         containers = [self._observed(container_id) for container_id in sorted(self.records)]
-        return Observation(tuple(containers), self.agent.image, self.agent.failures.of(KEY), self.lost_at)
+        gone = {"": "runc"} if self.runtime_gone else {}
+        return Observation(
+            tuple(containers), self.agent.image, self.agent.failures.of(KEY), self.lost_at, missing_runtimes=gone
+        )
 
     def _observed(self, container_id: str) -> ObservedContainer:
         record = self.records[container_id]
@@ -349,6 +355,7 @@ class World:
         return None
 
     def _perform(self, action: Action, declared: Declared | None) -> None:
+        self._check_runtime(action)
         match action:
             case AddFinalizer() | RemoveFinalizer():
                 self._patch_finalizers(add=isinstance(action, AddFinalizer))
@@ -388,6 +395,22 @@ class World:
                 self.agent.shims_unsure[action.id] = False
             case RemoveContainer():
                 self._remove(action.id)
+
+    def _check_runtime(self, action: Action) -> None:
+        """Without its runtime only what has ended is touched."""
+        record = self.records.get(getattr(action, "id", ""))
+        if not self.runtime_gone or record is None:
+            return
+        state = record.task.status if record.task is not None else None
+        match action:
+            case RemoveContainer():
+                assert state in (None, TaskStatus.STOPPED), "a live container is removed without its runtime"
+            case UpdateResources():
+                assert state in (None, TaskStatus.STOPPED), "limits are changed without the runtime"
+            case FreeProcess():
+                assert state is None, "a process is freed without its runtime"
+            case _:
+                assert isinstance(action, RecordExit | RememberStop), f"{action} without the runtime"
 
     def _patch_finalizers(self, *, add: bool) -> None:
         if self.object is None:
@@ -436,6 +459,8 @@ class World:
         assert self.agent.image.phase is ImagePhase.PRESENT
         assert self.agent.image.wanted == declared.image_wanted
         container_id = identity.container_id(declared.uid, declared.spec_hash)
+        if self.runtime_gone:
+            raise RuntimeMissing("it is not on this node")
         if container_id in self.records:
             return
         labels = {
@@ -590,11 +615,14 @@ class World:
             if again is None:
                 return
             self.now = max(again, self.now)
+        if self.runtime_gone:
+            return  # what is to be made is tried for ever
         raise AssertionError(f"no rest: {self.decide()}")
 
     def settle(self) -> None:
         """Let the agent run with everything working."""
         self.die_after = self.lost_at = None
+        self.runtime_gone = False
         self.start_faults.clear()
         self.lost_writes = self.lost_patches = self.kills_ignored = self.stuck_removals = 0
         self.run()

@@ -3,7 +3,7 @@
 import pytest
 
 from controller.api.reasons import Reason
-from controller.oci.start_errors import StartFailure, explain, explain_output
+from controller.oci.start_errors import StartFailure, explain, explain_output, missing_runtime
 
 _SHIM = "failed to create shim task: OCI runtime create failed: "
 _RUNC = f"{_SHIM}runc create failed: "
@@ -59,6 +59,9 @@ _CASES = [
     ("runc: SELinux is off", f"{_RUNC}selinux label is specified in config, but selinux is disabled or not supported: unknown", 128, Reason.NODE_UNFIT, "SELinux"),
     ("the OCI runtime's path is not there", f"{_SHIM}unable to retrieve OCI runtime error (open /run/c/log.json: no such file or directory): fork/exec /no/runc: no such file or directory: unknown", 128, Reason.RUNTIME_MISSING, "OCI runtime /no/runc is not on this node"),
     ("the OCI runtime is not in PATH", f'{_SHIM}unable to retrieve OCI runtime error (open /run/c/log.json: no such file or directory): exec: "nosuchrunc": executable file not found in $PATH: unknown', 128, Reason.RUNTIME_MISSING, "OCI runtime nosuchrunc"),
+    ("the OCI runtime goes before the start", "OCI runtime start failed: fork/exec /no/runc: no such file or directory: <nil>: unknown", 128, Reason.RUNTIME_MISSING, "OCI runtime /no/runc is not on this node"),
+    ("the OCI runtime goes from PATH before the start", 'OCI runtime start failed: exec: "nosuchrunc": executable file not found in $PATH: <nil>: unknown', 128, Reason.RUNTIME_MISSING, "OCI runtime nosuchrunc"),
+    ("the shim's program has gone", "failed to start shim: start failed: : fork/exec /usr/bin/containerd-shim-runc-v2: no such file or directory", 128, Reason.RUNTIME_MISSING, "OCI runtime /usr/bin/containerd-shim-runc-v2"),
     ("the shim is not installed", 'failed to start shim: failed to resolve runtime path: runtime "io.containerd.nosuch.v1" binary not installed "containerd-shim-nosuch-v1": file does not exist: unknown', 128, Reason.RUNTIME_MISSING, "OCI runtime io.containerd.nosuch.v1"),
     ("the shim's path is not there", "failed to start shim: failed to resolve runtime path: invalid custom binary path: stat /no/such/shim: no such file or directory: unknown", 128, Reason.RUNTIME_MISSING, "OCI runtime /no/such/shim"),
 ]  # fmt: skip
@@ -109,3 +112,21 @@ def test_a_failed_exec_is_read_from_the_output(line: str, code: int, part: str) 
 @pytest.mark.parametrize("line", ["", "hello", "exec x", "sh: exec /bin/x: exec format error", '{"msg":"x"}', '{"msg'])
 def test_other_output_says_nothing(line: str) -> None:
     assert explain_output(line) is None
+
+
+@pytest.mark.feature("L18")
+@pytest.mark.parametrize(
+    ("text", "runtime"),
+    [
+        ("unknown error after kill: fork/exec /no/runc: no such file or directory: <nil>: unknown", "/no/runc"),
+        ("OCI runtime pause failed: fork/exec /no/runc: no such file or directory: <nil>", "/no/runc"),
+        ('unknown error after kill: exec: "crun": executable file not found in $PATH: <nil>: unknown', "crun"),
+        ('failed to delete task: failed to delete task: exec: "crun": executable file not found in $PATH', "crun"),
+        ('exec: "crun": executable file not found in $PATH: <nil>: unknown', "crun"),
+        ("OCI runtime resume failed: unable to thaw: unknown", None),
+        ("failed to delete task: cannot delete a running process: unknown", None),
+        ("", None),
+    ],
+)
+def test_a_runtime_that_is_gone_is_known_by_what_could_not_be_done(text: str, runtime: str | None) -> None:
+    assert missing_runtime(text) == runtime
