@@ -158,6 +158,7 @@ class Agent:
             runtimes=self._runtimes,
             look_for_runtimes=self._look_for_runtimes,
             remains=remains,
+            has_freezer=here.has_freezer,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

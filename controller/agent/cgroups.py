@@ -17,8 +17,14 @@ def mounted(root: Path = ROOT) -> bool:
 
 
 def freezer(root: Path = ROOT) -> bool:
-    """Whether the node can freeze a container: always with v2, by the freezer controller with v1."""
-    return unified(root) or (root / "freezer" / "tasks").exists()
+    """Whether the node can freeze a container: by the freezer controller with v1, since Linux 5.2 with v2.
+
+    With v2 it shows in every cgroup but the root; where there is no other, it counts as there.
+    """
+    if not unified(root):
+        return (root / "freezer" / "tasks").exists()
+    others = [path for path in (root, *root.iterdir()) if (path / "cgroup.type").exists()]
+    return not others or any((path / "cgroup.freeze").exists() for path in others)
 
 
 def limits_swap(root: Path = ROOT) -> bool:

@@ -1,7 +1,8 @@
 """What can't be done at this moment: the decision stands, but waits. Pure.
 
 A plan says what should be done. What the node does not let be done just now is taken out of it here, and its facts say why and what
-helps: the container's OCI runtime is gone, or containerd has lost sight of its process. No other rule has to know of that.
+helps: the container's OCI runtime is gone, containerd has lost sight of its process, the node has no freezer, or the same was tried
+and failed a moment ago. No other rule has to know of that.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from controller.agent.actions import (
     StartContainer,
     UpdateResources,
 )
-from controller.agent.decision import Plan, working
+from controller.agent.decision import PATIENCE, Plan, working
+from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.observation import Observation, ObservedContainer, TaskState
 from controller.api.container import ContainerState
@@ -39,11 +41,15 @@ class Hindrance:
     """When to try again; None: when the node, or the spec, has changed."""
     state: ContainerState | None = None
     """What to call the container's state, where what containerd has is not the truth."""
+    stuck: bool = False
+    """Whether only another spec helps."""
+    publish_after: datetime | None = None
 
 
-def held_back(decided: Plan, observed: Observation, now: datetime) -> Plan:
+def held_back(declared: Declared | None, decided: Plan, observed: Observation, now: datetime) -> Plan:
     """The plan without what can't be done now, and with the reason."""
-    hindered = [(action, hindrance) for action in decided.actions if (hindrance := _hindrance(action, observed, now))]
+    found = ((action, _hindrance(action, declared, observed, now)) for action in decided.actions)
+    hindered = [(action, hindrance) for action, hindrance in found if hindrance is not None]
     if not hindered:
         return _with_mention(decided, observed)
     undone = {action for action, _ in hindered}
@@ -52,7 +58,9 @@ def held_back(decided: Plan, observed: Observation, now: datetime) -> Plan:
     return replace(
         decided,
         actions=tuple(one for one in decided.actions if one not in undone),
-        facts=_told(decided.facts or working(_target(action, observed), first.why), first),
+        facts=_told(
+            decided.facts or replace(working(_target(action, observed), first.why), health=observed.health), first
+        ),
         look_again=min((time for time in times if time is not None), default=None),
         say_first=False,
     )
@@ -61,7 +69,14 @@ def held_back(decided: Plan, observed: Observation, now: datetime) -> Plan:
 def _told(facts: Facts, first: Hindrance) -> Facts:
     state = facts.state if first.state is None or facts.state is ContainerState.REMOVING else first.state
     return replace(
-        facts, state=state, why=first.why, ready=False, progressing=first.why, publish_after=None, transient=False
+        facts,
+        state=state,
+        why=first.why,
+        ready=False,
+        progressing=None if first.stuck else first.why,
+        stalled=first.why if first.stuck else None,
+        publish_after=first.publish_after,
+        transient=False,
     )
 
 
@@ -70,11 +85,33 @@ def _target(action: Action, observed: Observation) -> ObservedContainer | None:
     return next((one for one in observed.containers if one.id == getattr(action, "id", None)), None)
 
 
-def _hindrance(action: Action, observed: Observation, now: datetime) -> Hindrance | None:
+def _hindrance(action: Action, declared: Declared | None, observed: Observation, now: datetime) -> Hindrance | None:
     current = _target(action, observed)
     if current is None:
         return None
-    return _process_lost(action, current, observed, now) or _runtime_missing(action, current, observed)
+    return (
+        _process_lost(action, current, observed, now)
+        or _runtime_missing(action, current, observed)
+        or _without_freezer(action, observed)
+        or _failed_before(action, declared, observed, now)
+    )
+
+
+def _without_freezer(action: Action, observed: Observation) -> Hindrance | None:
+    if observed.has_freezer or not isinstance(action, PauseContainer):
+        return None
+    told = "this node's kernel has no freezer for cgroups, so nothing can be paused here; set desiredState to Running or Stopped"
+    return Hindrance(Verdict(Reason.PAUSE_REFUSED, told), stuck=True)
+
+
+def _failed_before(action: Action, declared: Declared | None, observed: Observation, now: datetime) -> Hindrance | None:
+    """It was tried, for the same spec, and is not tried again before its time. What passes soon is not worth a write."""
+    generation = declared.generation if declared is not None else 0
+    for trouble in observed.troubles:
+        if (trouble.action, trouble.generation) == (action, generation) and now < trouble.retry_at:
+            why = Verdict(trouble.reason, trouble.message)
+            return Hindrance(why, trouble.retry_at, publish_after=trouble.since + PATIENCE)
+    return None
 
 
 # --- an OCI runtime that is gone ----------------------------------------------------------------------------------------

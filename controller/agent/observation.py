@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from controller.agent.actions import Action
 from controller.agent.checks.state import Health
 from controller.agent.identity import ExitRecord, Key, PastExit, StopMark
 from controller.agent.standing import Dependencies, Dependent
@@ -125,6 +126,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """Something that was tried on a container that is there, and failed."""
+
+    action: Action
+    generation: int
+    """Of the object, when it was tried: another spec is a reason to try again."""
+    reason: Reason
+    message: str
+    since: datetime
+    retry_at: datetime
+    count: int = 0
+
+
+@dataclass(frozen=True)
 class Observation:
     """All that is known about one key at one moment."""
 
@@ -147,3 +162,6 @@ class Observation:
     """The OCI runtimes that are gone from the node, each with its binary."""
     lost: frozenset[str] = frozenset()
     """Ids of containers whose processes run on, and of which containerd knows nothing any more."""
+    has_freezer: bool = True
+    """Whether the node can freeze processes."""
+    troubles: tuple[Trouble, ...] = ()

@@ -19,7 +19,6 @@ from controller.agent.actions import (
     RemoveFinalizer,
     ResumeContainer,
     StartContainer,
-    UpdateResources,
 )
 from controller.agent.decision import PATIENCE, working
 from controller.agent.decision import Plan as Plan
@@ -44,8 +43,8 @@ def plan(declared: Declared | None, observed: Observation, now: datetime) -> Pla
     if observed.unavailable_since is not None:
         return _unavailable(declared, observed, observed.unavailable_since, now)
     if declared is None:
-        return hindrances.held_back(stopping.remove_all(observed.containers, None, now), observed, now)
-    return _withdrawn(declared, hindrances.held_back(_plan(declared, observed, now), observed, now))
+        return hindrances.held_back(None, stopping.remove_all(observed.containers, None, now), observed, now)
+    return _withdrawn(declared, hindrances.held_back(declared, _plan(declared, observed, now), observed, now))
 
 
 def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
@@ -306,11 +305,12 @@ def _with_running_process(
     if aftermath.restart_wanted(declared, current):
         news = Announcement(Reason.RESTARTING, f"a restart was asked for ({declared.restarted_at})")
         return stopping.stop(current, StopCause.RESTART, stopping.manner(current, spec), now, news)
-    if current.resources != declared.resources:
-        return Plan((UpdateResources(current.id),))
-    if spec.desired_state is DesiredState.PAUSED:
-        return Plan((PauseContainer(current.id),))
-    return unhealthy.running(spec, current, observed.health, now)
+    going_on = unhealthy.running(spec, current, observed.health, now)
+    pause = (PauseContainer(current.id),) if spec.desired_state is DesiredState.PAUSED else ()
+    actions = (*aftermath.resources_first(declared, current), *pause)
+    if not actions or (going_on.actions and not pause):
+        return going_on
+    return Plan(actions)
 
 
 def _with_paused_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:

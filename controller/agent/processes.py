@@ -236,6 +236,10 @@ class Processes:
             await self._containerd.tasks.kill(container_id, signal.SIGKILL, all_processes=True)
         except (errors.NotFound, errors.FailedPrecondition):
             await self._observed.refresh(container_id)
+        except ContainerdError as error:
+            if not error.transient:
+                self._observed.change(container_id, killed_at=None)
+            raise
 
     async def pause(self, container_id: str) -> None:
         """Freeze the processes."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller import log, metrics
-from controller.agent.actions import Announcement, CreateContainer, StartContainer
+from controller.agent.actions import Action, Announcement, CreateContainer, StartContainer
 from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.declared import Declared, DeclaredStore, belongs
 from controller.agent.dependencies import DependencyKeeper
@@ -23,6 +23,7 @@ from controller.agent.publish import Publisher
 from controller.agent.remains import Remains
 from controller.agent.runtimes import Runtimes
 from controller.agent.telling import TellingActor
+from controller.agent.troubles import TroubleBook
 from controller.containerd.errors import ContainerdError
 from controller.kube import errors as kube_errors
 from controller.kube.containers import Containers
@@ -65,6 +66,7 @@ class Reconciler:
         runtimes: Runtimes,
         look_for_runtimes: Callable[[], Awaitable[bool]],
         remains: Remains,
+        has_freezer: bool,
     ) -> None:
         self._api = api
         self._declared = declared
@@ -83,6 +85,8 @@ class Reconciler:
         self._runtimes = runtimes
         self._look_for_runtimes = look_for_runtimes
         self._remains = remains
+        self._has_freezer = has_freezer
+        self._troubles = TroubleBook()
 
     async def reconcile(self, key: Key) -> float | None:
         """Look at one object until it is settled or has to wait; returns the seconds until the next look, if any.
@@ -110,6 +114,8 @@ class Reconciler:
         if lost_at is None:
             await self._observed.settle(key)
         declared = await self._object(key)
+        if declared is None:
+            self._troubles.forget(key)
         decided = plan(declared, self._observe(key, declared, lost_at), datetime.now(UTC))
         if decided.forget_failure:
             self._failures.forget(key)
@@ -126,11 +132,10 @@ class Reconciler:
                 await self._read_again(key)
                 break
             except Exception as error:
-                if declared is not None and isinstance(action, CreateContainer | StartContainer):
-                    self._note_failure(declared, error)
-                elif not await self._explained(error):
+                if not await self._accounted_for(declared, action, error):
                     raise
                 break
+            self._troubles.succeeded(key, action)
             self._log_action(key, action)
         return decided, declared
 
@@ -149,6 +154,8 @@ class Reconciler:
             health=self._health.follow(key, declared, containers),
             missing_runtimes=self._runtimes.missing,
             lost=frozenset(one for one in unseen if self._remains.live(one)),
+            has_freezer=self._has_freezer,
+            troubles=self._troubles.of(key),
         )
 
     async def _conclude(self, decided: Plan, declared: Declared | None) -> float | None:
@@ -202,11 +209,35 @@ class Reconciler:
         self._health.forget(key)
         self._failures.forget(key)
         self._dependencies.forget(key)
+        self._troubles.forget(key)
         self._publisher.forget(key)
 
-    async def _explained(self, error: Exception) -> bool:
-        """Whether an error is no riddle, since something on the node was found to have changed."""
-        return isinstance(error, ContainerdError) and not error.transient and await self._look_for_runtimes()
+    async def _accounted_for(self, declared: Declared | None, action: Action, error: Exception) -> bool:
+        """Whether the next plan takes care of an error: it is remembered, or the node was found to have changed."""
+        if declared is not None and isinstance(action, CreateContainer | StartContainer):
+            self._note_failure(declared, error)
+            return True
+        if isinstance(error, ContainerdError) and not error.transient and await self._look_for_runtimes():
+            return True
+        return self._note_trouble(declared, action, error)
+
+    def _note_trouble(self, declared: Declared | None, action: Action, error: Exception) -> bool:
+        """Take down what could not be done to a container; says whether the status will tell of it."""
+        if declared is None:
+            return False
+        trouble = self._troubles.note(declared, action, error, datetime.now(UTC))
+        if trouble is None:
+            return False
+        _log.warning(
+            "something could not be done to a container",
+            action=type(action).__name__,
+            namespace=declared.key[0],
+            name=declared.key[1],
+            reason=trouble.reason.value,
+            error=str(error),
+        )
+        self._announce(declared, Announcement(trouble.reason, trouble.message))
+        return True
 
     def _note_failure(self, declared: Declared, error: Exception) -> None:
         failure = self._failures.note(declared, error, datetime.now(UTC))

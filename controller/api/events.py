@@ -40,6 +40,7 @@ def _shown(when: str, type_: EventType = EventType.WARNING) -> Occasion:
     return Occasion(type_, when, of_condition=True)
 
 
+_COULD_NOT: Final = _warning("It could not be done to the container; counted with every try.")
 _FAILED: Final = _warning("The container could not be made or started; counted with every try.")
 
 EVENTS: Final[dict[Reason, Occasion]] = {
@@ -79,6 +80,12 @@ EVENTS: Final[dict[Reason, Occasion]] = {
     Reason.DEPENDENCY_MISSING: _shown("A dependency does not exist."),
     Reason.DEPENDENCY_FAILED: _shown("A dependency has failed."),
     Reason.DEPENDENCY_CYCLE: _shown("Containers wait for each other."),
+    Reason.PROCESS_LOST: _shown("containerd has lost sight of the process, which runs on."),
+    Reason.PAUSE_ERROR: _COULD_NOT,
+    Reason.RESUME_ERROR: _COULD_NOT,
+    Reason.UPDATE_ERROR: _COULD_NOT,
+    Reason.STOP_ERROR: _COULD_NOT,
+    Reason.REMOVE_ERROR: _COULD_NOT,
     Reason.NODE_UNFIT: _FAILED,
     Reason.RUNTIME_MISSING: _FAILED,
     Reason.LIMIT_NOT_PERMITTED: _FAILED,

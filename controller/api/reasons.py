@@ -199,6 +199,33 @@ class Reason(StrEnum):
         "Start it first, or leave it running.",
     )
 
+    # What was tried on a container that is there.
+    PAUSE_ERROR = (
+        "PauseError",
+        "The processes could not be frozen; they run on.",
+        "The message holds the runtime's answer. It is tried again; `desiredState: Running` gives it up.",
+    )
+    RESUME_ERROR = (
+        "ResumeError",
+        "The processes could not be thawed; they stay frozen.",
+        "The message holds the runtime's answer. It is tried again.",
+    )
+    UPDATE_ERROR = (
+        "UpdateError",
+        "Changed resources could not be applied to the running process; the former ones stay in force.",
+        "The message holds the runtime's answer: correct `resources`, or restart the container with them.",
+    )
+    STOP_ERROR = (
+        "StopError",
+        "A signal that is to stop the process could not be sent.",
+        "The message holds the runtime's answer. It is tried again.",
+    )
+    REMOVE_ERROR = (
+        "RemoveError",
+        "Something that the container holds could not be released; its record is kept until it is.",
+        "The message says what. It is tried again.",
+    )
+
     # What the agent is doing.
     SETTLED = "Settled", "There is nothing left to do."
     PROGRESSING = "Progressing", "The agent is working towards the spec."

@@ -72,6 +72,11 @@ def explain_output(line: str) -> StartFailure | None:
     return _matched(logged["text"] if logged else line.strip(), _OUTPUT)
 
 
+def plain(text: str) -> str:
+    """An error text of containerd as it is, without what the layers above the failure put before and after it."""
+    return _ROOTFS.sub("", _stripped(" ".join(text[:_MAX_TEXT].split())))[:_MAX_MESSAGE]
+
+
 def missing_runtime(text: str) -> str | None:
     """The OCI runtime that is not on the node, when that is why something could not be done to a process that is there.
 

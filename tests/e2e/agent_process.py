@@ -42,6 +42,8 @@ class AgentProcess:
     standalone: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further environment variables."""
+    wrapper: tuple[str, ...] = ()
+    """A command that runs the one which follows it, for an agent that is to see another node."""
 
     @cached_property
     def address(self) -> str:
@@ -68,7 +70,7 @@ class AgentProcess:
             "TALLYMAN_LOG_LEVEL": "debug",
             **self.settings,
         }
-        return Daemon("agent", self.directory, [PROGRAM, "agent"], environment)
+        return Daemon("agent", self.directory, [*self.wrapper, PROGRAM, "agent"], environment)
 
     def _policy_file(self) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)

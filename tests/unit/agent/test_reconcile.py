@@ -70,6 +70,7 @@ def _reconciler(
         runtimes=cast(Any, SimpleNamespace(missing={})),
         look_for_runtimes=_no_change,
         remains=cast(Any, SimpleNamespace(live=lambda _id: False)),
+        has_freezer=True,
     )
 
 
