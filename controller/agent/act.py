@@ -4,6 +4,7 @@ Decides nothing: each action has one branch here and one function behind it. Eve
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, assert_never
 
@@ -12,6 +13,7 @@ from controller.agent.actions import (
     Action,
     AddFinalizer,
     Announcement,
+    CheckSuccessor,
     CreateContainer,
     DeleteObject,
     EnsureImage,
@@ -34,7 +36,7 @@ from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
 from controller.agent.identity import Key, StopCause
-from controller.agent.images import ImageKeeper
+from controller.agent.images import ImageKeeper, ReadyImage
 from controller.agent.observation import ObservedContainer
 from controller.agent.observed import ObservedStore
 from controller.agent.processes import Processes
@@ -94,6 +96,8 @@ class Actor:
                 await self._images.ensure(_sure(declared))
             case LookAtDependencies():
                 await self._dependencies.look(_sure(declared))
+            case CheckSuccessor():
+                await self._check(_sure(declared))
             case CreateContainer():
                 await self._create(_sure(declared))
             case StartContainer():
@@ -137,10 +141,18 @@ class Actor:
         if declared is None:
             metrics.orphan_removed()
 
-    async def _create(self, declared: Declared) -> None:
+    async def _check(self, declared: Declared) -> None:
+        await self._creator.check(declared, _spec(declared), self._ready(declared))
+        self._failures.passed(declared, datetime.now(UTC))
+
+    def _ready(self, declared: Declared) -> ReadyImage:
         ready = self._images.ready(declared.key)
         if ready is None:
             raise NotFound("Images.Get", "the image is no longer there")
+        return ready
+
+    async def _create(self, declared: Declared) -> None:
+        ready = self._ready(declared)
         self._began[declared.key] = monotonic()
         await self._creator.create(declared, _spec(declared), ready)
 

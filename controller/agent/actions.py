@@ -42,6 +42,11 @@ class LookAtDependencies:
 
 
 @dataclass(frozen=True)
+class CheckSuccessor:
+    """See whether the container of a changed spec could be made here, before the one of the former spec goes."""
+
+
+@dataclass(frozen=True)
 class CreateContainer:
     """Register the container with containerd."""
 
@@ -150,6 +155,7 @@ Action = (
     | RemoveFinalizer
     | EnsureImage
     | LookAtDependencies
+    | CheckSuccessor
     | CreateContainer
     | StartContainer
     | SignalStop

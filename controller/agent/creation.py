@@ -77,6 +77,15 @@ class Creator:
         except errors.AlreadyExists:
             await self._adopt_or_clear(draft)
 
+    async def check(self, declared: Declared, wanted: ContainerSpec, ready: ReadyImage) -> None:
+        """Do all that comes before the registration of a container, for one that is to be made later.
+
+        Raises:
+            OCIError: the spec can't be met on this node.
+            ContainerdError: containerd could not be asked.
+        """
+        await self._draft(declared, wanted, ready)
+
     async def _draft(self, declared: Declared, wanted: ContainerSpec, ready: ReadyImage) -> Draft:
         """Everything that is to be told to containerd; raises when the node is not fit for it."""
         self._node.check()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from controller.agent.declared import Declared
 from controller.agent.identity import Key
-from controller.agent.observation import Failure
+from controller.agent.observation import Checked, Failure
 from controller.agent.removal import TearDownError
 from controller.agent.rootfs import RootfsError
 from controller.api.lifecycle import RestartPolicyName
@@ -40,6 +40,7 @@ class FailureBook:
     def __init__(self) -> None:
         self._failures: dict[Key, Failure] = {}
         self._counts: dict[Key, int] = {}
+        self._checked: dict[Key, Checked] = {}
 
     def of(self, key: Key) -> Failure | None:
         """The last failed attempt, if none has succeeded since."""
@@ -49,6 +50,16 @@ class FailureBook:
         """An attempt succeeded, or nothing is attempted any more."""
         self._failures.pop(key, None)
         self._counts.pop(key, None)
+        self._checked.pop(key, None)
+
+    def passed(self, declared: Declared, now: datetime) -> None:
+        """A container could be made of this spec."""
+        self.forget(declared.key)
+        self._checked[declared.key] = Checked(declared.spec_hash, now)
+
+    def checked(self, key: Key) -> Checked | None:
+        """The spec that was found to be good last, and when."""
+        return self._checked.get(key)
 
     def forget_reason(self, reason: Reason) -> None:
         """What failed for this reason may succeed now."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from controller.agent import endings
 from controller.agent.actions import (
     Action,
+    CheckSuccessor,
     CreateContainer,
     EnsureImage,
     KillContainer,
@@ -109,7 +110,7 @@ def begins(actions: Iterable[Action]) -> bool:
 
 def _begins(action: Action) -> bool:
     match action:
-        case CreateContainer() | StartContainer():
+        case CheckSuccessor() | CreateContainer() | StartContainer():
             return True
         case SignalStop(cause=cause) | KillContainer(cause=cause):
             return cause in _TO_BEGIN_AGAIN

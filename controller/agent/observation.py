@@ -126,6 +126,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """A spec of which a container could be made on this node, when that was tried last."""
+
+    spec_hash: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Trouble:
     """Something that was tried on a container that is there, and failed."""
 
@@ -162,6 +170,7 @@ class Observation:
     """The OCI runtimes that are gone from the node, each with its binary."""
     lost: frozenset[str] = frozenset()
     """Ids of containers whose processes run on, and of which containerd knows nothing any more."""
+    checked: Checked | None = None
     has_freezer: bool = True
     """Whether the node can freeze processes."""
     troubles: tuple[Trouble, ...] = ()

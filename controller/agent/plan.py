@@ -11,6 +11,7 @@ from controller.agent import aftermath, endings, hindrances, holds, stopping, un
 from controller.agent.actions import (
     AddFinalizer,
     Announcement,
+    CheckSuccessor,
     CreateContainer,
     EnsureImage,
     FreeProcess,
@@ -36,6 +37,8 @@ PROGRESS_INTERVAL = timedelta(seconds=2)
 UNAVAILABLE_PATIENCE = timedelta(seconds=20)
 """How long containerd may be away, for a restart of it say, before every status tells of it."""
 UNKNOWN_AGAIN = timedelta(seconds=5)
+SUCCESSOR_CHECKED = timedelta(seconds=30)
+"""For how long it is believed that a container can be made of a changed spec."""
 
 
 def plan(declared: Declared | None, observed: Observation, now: datetime) -> Plan:
@@ -218,12 +221,27 @@ def _outdated(
     image = _image(declared, observed, now, current)
     if image is not None:
         return replace(image, actions=(*endings.to_record(current), *image.actions))
+    unsure = _successor(declared, current, observed, now)
+    if unsure is not None:
+        return replace(unsure, actions=(*endings.to_record(current), *unsure.actions))
     changed = ", ".join(changed_fields(current.fingerprint, declared.fingerprint)) or "the spec"
     news = Announcement(Reason.RECREATING, f"changed: {changed}; the container is replaced")
     step = stopping.tear_down(current, StopCause.RECREATE, stopping.manner(current, spec), now, news)
     why = Verdict(Reason.RECREATING, f"changed: {changed}; the container made from the former spec is being stopped")
     due = stopping.since([current], now) + PATIENCE
     return replace(step, facts=replace(working(current, why), image=observed.image, publish_after=due))
+
+
+def _successor(declared: Declared, current: ObservedContainer, observed: Observation, now: datetime) -> Plan | None:
+    """What keeps the new container from being made, or that this is not known; None when nothing does, or it is too late to ask."""
+    if current.stop is not None and (current.live or current.stop.cause is StopCause.RECREATE):
+        return None
+    held_back = endings.of_attempt(declared, observed, now, current)
+    if held_back is not None:
+        return held_back
+    known = observed.checked
+    sure = known is not None and known.spec_hash == declared.spec_hash and now < known.at + SUCCESSOR_CHECKED
+    return None if sure else Plan((CheckSuccessor(),))
 
 
 # --- the container as it should be --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller import log, metrics
-from controller.agent.actions import Action, Announcement, CreateContainer, StartContainer
+from controller.agent.actions import Action, Announcement, CheckSuccessor, CreateContainer, StartContainer
 from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.declared import Declared, DeclaredStore, belongs
 from controller.agent.dependencies import DependencyKeeper
@@ -154,6 +154,7 @@ class Reconciler:
             health=self._health.follow(key, declared, containers),
             missing_runtimes=self._runtimes.missing,
             lost=frozenset(one for one in unseen if self._remains.live(one)),
+            checked=self._failures.checked(key),
             has_freezer=self._has_freezer,
             troubles=self._troubles.of(key),
         )
@@ -214,7 +215,7 @@ class Reconciler:
 
     async def _accounted_for(self, declared: Declared | None, action: Action, error: Exception) -> bool:
         """Whether the next plan takes care of an error: it is remembered, or the node was found to have changed."""
-        if declared is not None and isinstance(action, CreateContainer | StartContainer):
+        if declared is not None and isinstance(action, CheckSuccessor | CreateContainer | StartContainer):
             self._note_failure(declared, error)
             return True
         if isinstance(error, ContainerdError) and not error.transient and await self._look_for_runtimes():

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e import waiting
 from tests.e2e.cluster import Namespace
 from tests.e2e.node import Node
-from tests.e2e.objects import FOREVER, condition, container_id, has_exited, is_ready, is_running, status
+from tests.e2e.objects import FOREVER, because, condition, container_id, has_exited, is_ready, is_running, life, status
 
 CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("args", {"args": ["-c", f"sleep {FOREVER} # another"]}),
@@ -105,3 +105,44 @@ def test_the_node_of_a_container_cannot_be_changed(namespace: Namespace, node: N
     namespace.change("web", nodeName="node-a")
     after = namespace.running("web")
     assert status(after)["pid"] == status(before)["pid"]
+
+
+@pytest.mark.feature("D5", "P1", "S1")
+@pytest.mark.parametrize(
+    ("change", "reason", "says", "retried"),
+    [
+        ({"securityContext": {"user": "no-such-user"}}, "UserNotFound", "no-such-user", False),
+        (
+            {"mounts": [{"mountPath": "/data", "hostPath": {"path": "/no/such/path"}}]},
+            "MountSourceMissing",
+            "mounts[0]",
+            True,
+        ),
+        ({"runtimeName": "no-such-runtime"}, "RuntimeMissing", "spec.runtimeName", True),
+    ],
+    ids=["user", "mount", "runtime"],
+)
+def test_a_spec_that_no_container_can_be_made_of_does_not_cost_the_one_that_runs(
+    namespace: Namespace, node: Node, change: dict[str, Any], reason: str, says: str, retried: bool
+) -> None:
+    namespace.sleeper("web")
+    before = namespace.running("web")
+    namespace.change("web", **change)
+    body = namespace.wait("web", because(reason), reason)
+    assert says in condition(body, "Ready")["message"]
+    assert (status(body)["state"], life(body)) == ("Running", life(before))
+    assert condition(body, "Reconciling")["status"] == str(retried)
+    assert condition(body, "Stalled")["status"] == str(not retried)
+    assert node.tasks()[container_id(before)].pid == status(before)["pid"]
+    [event] = waiting.until(lambda: namespace.events("web", reason), "an event")
+    assert event.type == "Warning"
+    assert namespace.events("web", "Recreating") == []
+
+    namespace.change("web", **dict.fromkeys(change))
+    assert life(namespace.running("web")) == life(before), "the former spec again, the former container still"
+    namespace.change("web", **change)
+    namespace.wait("web", because(reason), reason)
+    namespace.change("web", **(dict.fromkeys(change) | {"securityContext": {"user": "app"}}))
+    after = namespace.running("web")
+    assert container_id(after) != container_id(before)
+    assert [one.id for one in node.of(namespace.name, "web")] == [container_id(after)]

@@ -15,7 +15,7 @@ from controller.agent.actions import (
 )
 from controller.agent.declared import Declared
 from controller.agent.identity import container_id
-from controller.agent.observation import Failure, Observation, ObservedContainer, ObservedImage
+from controller.agent.observation import Checked, Failure, Observation, ObservedContainer, ObservedImage
 from controller.agent.plan import Plan, plan
 from controller.api.container import ContainerState
 from controller.api.reasons import Reason
@@ -72,10 +72,13 @@ class Case:
     look_again: datetime | None = None
     say_first: bool = False
     forget_failure: bool = False
+    checked: bool = True
+    """Whether a container is known to be possible of the spec."""
 
     @property
     def observation(self) -> Observation:
-        return Observation(self.containers, self.image, self.failure, self.lost_at)
+        sure = Checked(self.given.spec_hash, NOW) if self.given is not None and self.checked else None
+        return Observation(self.containers, self.image, self.failure, self.lost_at, checked=sure)
 
 
 def saying(decided: Plan) -> Said | None:

@@ -126,3 +126,15 @@ def test_failures_are_kept_an_object() -> None:
     assert book.of(("shop", "other")) is None
     book.forget(("shop", "other"))
     assert book.of(KEY) is not None
+
+
+def test_a_spec_that_was_found_good_is_remembered_until_something_else_happens() -> None:
+    book = FailureBook()
+    book.note(BASE, errors.Internal("Tasks.Create", "x"), NOW)
+    book.passed(BASE, NOW)
+    assert book.of(KEY) is None
+    known = book.checked(KEY)
+    assert known is not None
+    assert (known.spec_hash, known.at) == (BASE.spec_hash, NOW)
+    book.forget(KEY)
+    assert book.checked(KEY) is None

@@ -16,7 +16,7 @@ from controller.agent.actions import (
 )
 from controller.agent.declared import Declared
 from controller.agent.hindrances import LOST_AGAIN
-from controller.agent.observation import Observation, ObservedContainer, ObservedTask
+from controller.agent.observation import Checked, Observation, ObservedContainer, ObservedTask
 from controller.agent.plan import plan
 from controller.api.container import ContainerState
 from controller.api.reasons import Reason
@@ -111,7 +111,13 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.sentence)
 def test_a_container_whose_runtime_is_gone(row: Row) -> None:
     assert row.given is not None
-    decided = plan(row.given, Observation((row.container,), present(row.given), missing_runtimes=GONE), NOW)
+    decided = plan(
+        row.given,
+        Observation(
+            (row.container,), present(row.given), missing_runtimes=GONE, checked=Checked(row.given.spec_hash, NOW)
+        ),
+        NOW,
+    )
     assert tuple(map(without_run, decided.actions)) == row.actions
     if not row.says:
         return
@@ -160,7 +166,9 @@ LOST = container(task=None, started_at=ago(60))
 def test_a_process_that_containerd_has_lost_is_not_taken_for_ended(
     given: Declared, state: ContainerState, runtimes: dict[str, str]
 ) -> None:
-    seen = Observation((LOST,), present(given), missing_runtimes=runtimes, lost=frozenset({ID}))
+    seen = Observation(
+        (LOST,), present(given), missing_runtimes=runtimes, lost=frozenset({ID}), checked=Checked(given.spec_hash, NOW)
+    )
     decided = plan(given, seen, NOW)
     assert decided.actions == ()
     assert decided.look_again == NOW + LOST_AGAIN

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from controller.agent.actions import (
+    Action,
     AddFinalizer,
     Announcement,
+    CheckSuccessor,
     CreateContainer,
     EnsureImage,
     FreeProcess,
@@ -17,7 +19,7 @@ from controller.agent.actions import (
     StartContainer,
 )
 from controller.agent.identity import StopCause
-from controller.agent.observation import Observation
+from controller.agent.observation import Checked, Observation
 from controller.agent.plan import plan
 from controller.api.container import ContainerState
 from controller.api.reasons import Reason
@@ -81,6 +83,69 @@ OTHER_IMAGE = declared(image="registry.example.com/shop/web:1.5", generation=2)
         image=unavailable(OTHER_IMAGE),
         said=Said(ContainerState.RUNNING, Reason.ERR_IMAGE_PULL, progressing=True),
         look_again=ahead(5),
+    ),
+    Case(
+        "the new one is known to be possible before the old container goes",
+        CHANGED,
+        (OLD,),
+        image=present(CHANGED),
+        checked=False,
+        actions=(CheckSuccessor(),),
+    ),
+    Case(
+        "so it is for one that has ended, or was stopped by its user",
+        CHANGED,
+        (replace(OLD, task=None, stop=mark(), exit=ending(0)),),
+        image=present(CHANGED),
+        checked=False,
+        actions=(CheckSuccessor(),),
+    ),
+    Case(
+        "once the stop has begun it is too late to ask",
+        CHANGED,
+        (replace(OLD, signalled=True, stop=mark(StopCause.RECREATE, 2)),),
+        image=present(CHANGED),
+        checked=False,
+        said=Said(ContainerState.RUNNING, Reason.RECREATING, progressing=True, not_before=ago(1)),
+        look_again=ahead(8),
+    ),
+    Case(
+        "while the new one can't be made the old container runs on, and says why",
+        CHANGED,
+        (OLD,),
+        image=present(CHANGED),
+        checked=False,
+        failure=failure(CHANGED, Reason.USER_NOT_FOUND, None),
+        said=Said(ContainerState.RUNNING, Reason.USER_NOT_FOUND, stalled=True),
+    ),
+    Case(
+        "if the node is at fault it is asked again",
+        CHANGED,
+        (OLD,),
+        image=present(CHANGED),
+        checked=False,
+        failure=failure(CHANGED, Reason.MOUNT_SOURCE_MISSING, None, ahead(20)),
+        said=Said(ContainerState.RUNNING, Reason.MOUNT_SOURCE_MISSING, progressing=True),
+        look_again=ahead(20),
+    ),
+    Case(
+        "when its time has come",
+        CHANGED,
+        (OLD,),
+        image=present(CHANGED),
+        checked=False,
+        failure=failure(CHANGED, Reason.MOUNT_SOURCE_MISSING, None, ago(0)),
+        actions=(CheckSuccessor(),),
+    ),
+    Case(
+        "an end is written down all the same",
+        CHANGED,
+        (replace(OLD, task=ended(3)),),
+        image=present(CHANGED),
+        checked=False,
+        failure=failure(CHANGED, Reason.USER_NOT_FOUND, None),
+        actions=(RecordExit(ID),),
+        said=Said(ContainerState.EXITED, Reason.USER_NOT_FOUND, stalled=True),
     ),
     Case(
         "the running container of the former spec is stopped, with news of what changed",
@@ -324,3 +389,14 @@ def test_a_condition_holds_only_so_many_broken_rules() -> None:
 )
 def test_of_several_containers_one_stays(case: Case) -> None:
     check(case)
+
+
+@pytest.mark.feature("D5")
+def test_what_was_found_long_ago_is_asked_again() -> None:
+    def decided(spec_hash: str, seconds: float) -> tuple[Action, ...]:
+        known = Checked(spec_hash, ago(seconds))
+        return plan(CHANGED, Observation((OLD,), present(CHANGED), checked=known), NOW).actions
+
+    assert decided(CHANGED.spec_hash, 29) != (CheckSuccessor(),)
+    assert decided(CHANGED.spec_hash, 30) == (CheckSuccessor(),)
+    assert decided("another spec's", 0) == (CheckSuccessor(),)

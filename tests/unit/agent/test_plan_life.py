@@ -137,6 +137,8 @@ OCCURRENCES = [
     sets("containerd is back", "lost_at", None),
     sets("the OCI runtime vanishes", "runtime_gone", True),
     sets("the OCI runtime is back", "runtime_gone", False),
+    sets("the node lacks what a changed spec needs", "unfit", True),
+    sets("the node has it again", "unfit", False),
 ]
 ANY = st.sampled_from([one for one in OCCURRENCES for _ in range(one.weight)])
 
@@ -231,6 +233,7 @@ STUBBORN = sets("later processes ignore the stop signal", "polite", False)
 INEFFECTIVE = sets("the next kill has no effect", "kills_ignored", 1)
 AWAY, BACK = Occurrence("containerd goes away", containerd_goes), sets("containerd is back", "lost_at", None)
 GONE = sets("the OCI runtime vanishes", "runtime_gone", True)
+UNFIT = sets("the node lacks what a changed spec needs", "unfit", True)
 STOPS, STARTS, PAUSES = asks_for("Stopped", 1), asks_for("Running", 1), asks_for("Paused", 1)
 AT_ONCE = applies(desiredState="Stopped", terminationGracePeriodSeconds=0)
 OTHER = applies(args=["b"])
@@ -276,6 +279,7 @@ HISTORIES: dict[str, list[Occurrence]] = {
     "an end without the runtime is recorded": [GONE, ends(3), RUN, RESTART, RUN],
     "so it is when its record is taken after that": [ends(3), RUN, GONE, RUN, RECORD_THIEF, RUN],
     "a change without the runtime waits for it": [GONE, OTHER, RUN, PULLED, RUN],
+    "a change that can't be made waits for the node": [UNFIT, OTHER, RUN, PULLED, RUN, RESTART, RUN],
     "a start whose answer was lost is adopted": [fails("answer lost"), OTHER, LOOK, PULLED, LOOK, RESTART, RUN],
 }  # fmt: skip
 

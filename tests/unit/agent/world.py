@@ -16,6 +16,7 @@ from controller.agent.actions import (
     Action,
     AddFinalizer,
     Again,
+    CheckSuccessor,
     CreateContainer,
     EnsureImage,
     FreeProcess,
@@ -44,6 +45,7 @@ from controller.api.reasons import Reason
 from controller.containerd.containers import ContainerRecord
 from controller.containerd.tasks import TaskRecord, TaskStatus
 from controller.oci import exits, fingerprint
+from controller.oci.errors import NodeUnfit
 from controller.oci.start_errors import StartFailure
 from tests.unit.agent.objects import FOREIGN, KEY, NODE, body
 
@@ -132,6 +134,8 @@ class World:
     """Since when containerd is away."""
     runtime_gone: bool = False
     """Whether the OCI runtime is not on the node, as the agent knows."""
+    unfit: bool = False
+    """Whether the node lacks what a changed spec needs."""
     die_after: int | None = None
     """How many more lines the agent lives."""
     writes: int = 0
@@ -246,7 +250,12 @@ class World:
         containers = [self._observed(container_id) for container_id in sorted(self.records)]
         gone = {"": "runc"} if self.runtime_gone else {}
         return Observation(
-            tuple(containers), self.agent.image, self.agent.failures.of(KEY), self.lost_at, missing_runtimes=gone
+            tuple(containers),
+            self.agent.image,
+            self.agent.failures.of(KEY),
+            self.lost_at,
+            missing_runtimes=gone,
+            checked=self.agent.failures.checked(KEY),
         )
 
     def _observed(self, container_id: str) -> ObservedContainer:
@@ -308,7 +317,7 @@ class World:
             except (Killed, Unavailable):
                 raise
             except Exception as error:
-                if declared is None or not isinstance(action, CreateContainer | StartContainer):
+                if declared is None or not isinstance(action, CheckSuccessor | CreateContainer | StartContainer):
                     raise
                 self.agent.failures.note(declared, error, self.now)
                 return
@@ -361,11 +370,15 @@ class World:
                 self._patch_finalizers(add=isinstance(action, AddFinalizer))
             case EnsureImage():
                 self._ensure_image(sure(declared))
+            case CheckSuccessor():
+                self._check(sure(declared))
             case CreateContainer():
                 self._create(sure(declared))
             case StartContainer():
                 self._start(action, sure(declared))
             case SignalStop():
+                wanted_for_nothing = self.unfit and action.cause is StopCause.RECREATE and not self._believed()
+                assert not wanted_for_nothing, "it is stopped for what can't be made"
                 if action.cause is not None:
                     self._remember_stop(action.id, action.cause)
                     self._line()
@@ -450,6 +463,18 @@ class World:
                 message="no such image",
                 retry_at=self.now + timedelta(seconds=5),
             )
+
+    def _believed(self) -> bool:
+        """Whether the agent found the changed spec to be good not long ago."""
+        known, declared = self.agent.failures.checked(KEY), self.declared()
+        return known is not None and declared is not None and known.spec_hash == declared.spec_hash
+
+    def _check(self, declared: Declared) -> None:
+        if self.unfit:
+            raise NodeUnfit("it lacks something")
+        if self.runtime_gone:
+            raise RuntimeMissing("it is not on this node")
+        self.agent.failures.passed(declared, self.now)
 
     def _create(self, declared: Declared) -> None:
         assert declared.spec is not None, "an invalid spec is made"
@@ -615,14 +640,14 @@ class World:
             if again is None:
                 return
             self.now = max(again, self.now)
-        if self.runtime_gone:
+        if self.runtime_gone or self.unfit:
             return  # what is to be made is tried for ever
         raise AssertionError(f"no rest: {self.decide()}")
 
     def settle(self) -> None:
         """Let the agent run with everything working."""
         self.die_after = self.lost_at = None
-        self.runtime_gone = False
+        self.runtime_gone = self.unfit = False
         self.start_faults.clear()
         self.lost_writes = self.lost_patches = self.kills_ignored = self.stuck_removals = 0
         self.run()
