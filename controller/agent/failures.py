@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.agent.declared import Declared
+from controller.agent.hostpaths import SourceExchanged
 from controller.agent.identity import Key
 from controller.agent.observation import Checked, Failure
 from controller.agent.removal import TearDownError
@@ -84,7 +85,8 @@ class FailureBook:
                     declared.uid, declared.spec_hash, failed.reason, failed.message, now, failed.exit_code, retry
                 )
             case OCIError(reason=reason):
-                retry = now + NODE_BACKOFF if reason in NODES_FAULT else None
+                mendable = reason in NODES_FAULT or isinstance(error, SourceExchanged)
+                retry = now + NODE_BACKOFF if mendable else None
                 return Failure(declared.uid, declared.spec_hash, reason, str(error), now, None, retry)
             case ContainerdError(transient=False):
                 return self._retried(declared, Reason.CREATE_ERROR, error, now)

@@ -68,9 +68,7 @@ class MountSourceMissing(HostPathError):
 
 
 class SubPathLeadsOut(HostPathError):
-    """A symbolic link on the subPath leads out of the source."""
-
-    reason = Reason.INVALID_SPEC
+    """A symbolic link on the subPath leads out of the source: the fault of what is in the volume, which may be mended."""
 
 
 class SourceExchanged(HostPathError):
@@ -230,7 +228,9 @@ def _errors_named(field: str, path: str) -> Iterator[None]:
         problem = f"{path} is not on this node; create it, or use type DirectoryOrCreate or FileOrCreate"
         raise MountSourceMissing(field, problem) from error
     except confined.LeadsOutError as error:
-        raise SubPathLeadsOut(field, f"{path} leads out of the source; it must stay beneath it") from error
+        raise SubPathLeadsOut(
+            field, f"{path} leads out of the source; mend the link in it, or choose another subPath"
+        ) from error
     except OSError as error:
         raise MountSourceMissing(field, f"{path} can't be used: {error.strerror}") from error
 

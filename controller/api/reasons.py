@@ -179,8 +179,8 @@ class Reason(StrEnum):
     )
     MOUNT_SOURCE_MISSING = (
         "MountSourceMissing",
-        "The source of a mount is not on the node, or not of the type asked for.",
-        "Create it, or use type DirectoryOrCreate or FileOrCreate.",
+        "The source of a mount is not on the node, not of the type asked for, or a link on its subPath leads out of it.",
+        "Create or mend it, or use type DirectoryOrCreate or FileOrCreate. It is tried again.",
     )
     USER_NOT_FOUND = (
         "UserNotFound",

@@ -161,7 +161,10 @@ def test_a_symbolic_link_cannot_lead_a_sub_path_out(
     bodies = namespace.wait_all(leading_out, lambda body: "spec.mounts[0]" in condition(body, "Ready")["message"])
     for name, body in bodies.items():
         why = condition(body, "Ready")
-        assert why["reason"] == "MountSourceMissing" if name == "loop" else "leads out of the source" in why["message"]
+        assert why["reason"] == "MountSourceMissing"
+        assert name == "loop" or "leads out of the source" in why["message"]
+        assert condition(body, "Accepted")["status"] == "True", "the spec is not at fault"
+        assert condition(body, "Stalled")["status"] == "False", "the volume may be mended"
         assert container_id(body) == ""
     assert not [one for one in node.containers(namespace.name).values() if one.object in leading_out]
 
