@@ -158,9 +158,11 @@ _RUNTIME: Final = (
     _row(r'runtime "(?P<name>[^"]*)" binary not installed', Reason.RUNTIME_MISSING, _NO_RUNTIME),
     _row(r'failed to start shim: .*exec: "(?P<name>[^"]*)": ', Reason.RUNTIME_MISSING, _NO_RUNTIME),
     _row(r"failed to start shim: .*fork/exec (?P<name>\S+): no such file", Reason.RUNTIME_MISSING, _NO_RUNTIME),
-    _row(r"OCI runtime start failed: fork/exec (?P<name>\S+): no such file", Reason.RUNTIME_MISSING, _NO_RUNTIME),
     _row(
-        r'OCI runtime start failed: exec: "(?P<name>[^"]*)": executable file not found in \$PATH: <nil>',
+        r"OCI runtime (?:start|exec) failed: fork/exec (?P<name>\S+): no such file", Reason.RUNTIME_MISSING, _NO_RUNTIME
+    ),
+    _row(
+        r'OCI runtime (?:start|exec) failed: exec: "(?P<name>[^"]*)": executable file not found in \$PATH: <nil>',
         Reason.RUNTIME_MISSING,
         _NO_RUNTIME,
     ),

@@ -189,3 +189,22 @@ def test_a_container_can_change_from_a_vanished_runtime_to_another_once_it_has_e
 def _waits(namespace: Namespace, name: str) -> bool:
     body = namespace.get(name)
     return missing(body) and condition(body, "Reconciling")["status"] == "True"
+
+
+@pytest.mark.feature("L18", "L14")
+def test_a_health_check_that_needs_the_vanished_runtime_says_nothing_about_the_process(
+    namespace: Namespace, runtime: Vanishing
+) -> None:
+    check = {"exec": {"command": ["true"]}, "intervalSeconds": 0.2, "retries": 1, "onFailure": "Kill"}
+    namespace.sleeper("web", runtimeName=NAME, healthCheck=check, restartPolicy={"name": "Always"})
+    before = namespace.running("web")
+    runtime.vanish()
+    body = namespace.wait("web", missing)
+    assert (status(body)["health"]["status"], condition(body, "Healthy")["status"]) == ("Healthy", "True")
+    namespace.sleeper(
+        "other", runtimeName="runc", healthCheck=check
+    )  # once this is well, several checks of the first were due
+    namespace.running("other")
+    runtime.come_back()
+    after = namespace.wait("web", lambda body: is_running(body) and not missing(body))
+    assert life(after) == life(before)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from controller.agent.checks.answer import Answer, CannotAsk
 from controller.agent.checks.output import Output
 from controller.agent.checks.state import TIMED_OUT
+from controller.api.reasons import Reason
 from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.containerd.errors import ContainerdError
@@ -151,8 +152,10 @@ def _kill_group(container_id: str, pid: int) -> None:
 
 
 def _explained(error: ContainerdError) -> Answer:
-    """A command that could not be started has failed, if it was the OCI runtime that said so."""
+    """A command that could not be started has failed, if it was the OCI runtime that said so; not if that is gone from the node."""
     if error.transient or isinstance(error, errors.NotFound | errors.AlreadyExists | errors.FailedPrecondition):
         raise error
     failure = start_errors.explain(error.detail)
+    if failure.reason is Reason.RUNTIME_MISSING:
+        raise error
     return Answer(failure.exit_code, failure.message)
