@@ -43,7 +43,10 @@ PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 
 RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
 
-_LEFTOVER = re.compile(r"mkdir \S+: file exists|container with given ID already exists|container `\S+` already exists")
+_LEFTOVER = re.compile(
+    r"mkdir \S+: file exists|container with given ID already exists|container `\S+` already exists"
+    r"|getwd: no such file or directory|rename \S+/\.address \S+: no such file or directory"
+)
 """What Create says, without a code of its own, while containerd still clears away an attempt whose caller has gone."""
 
 RUNTIME_TIMEOUT = 20.0

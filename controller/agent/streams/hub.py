@@ -103,8 +103,10 @@ class Streams:
                 case LoggingDriver.NONE:
                     return Stdio(NO_OUTPUT if tty else "", "")
                 case LoggingDriver.FILE:
-                    path = str(logs.begin_run(self._logs_of(container), logs.RAW))
-                    return Stdio(path, "" if tty else path)
+                    path = logs.begin_run(self._logs_of(container), logs.RAW)
+                    # NB: the shim of containerd 1.6 closes a file that it was named twice when the first of two streams
+                    # ends, and loses what is left of the other. By another name it is opened, for appending, once more.
+                    return Stdio(str(path), "" if tty else f"{path.parent}/./{path.name}")
                 case LoggingDriver.CRI:
                     return self._prepare_pipes(container, pipes.STREAMS[:1] if tty else pipes.STREAMS)
         except OSError as error:
