@@ -102,10 +102,10 @@ class Commands:
         return {**spec.get("process", {}), "args": list(command), "terminal": False}
 
     async def _make(self, container_id: str, process: Mapping[str, Any], output: Output) -> None:
-        path = str(output.path)
+        stdout, stderr = map(str, output.paths)
         for _ in range(_CLEARINGS):
             try:
-                return await self._tasks.exec(container_id, EXEC_ID, process, stdout=path, stderr=path)
+                return await self._tasks.exec(container_id, EXEC_ID, process, stdout=stdout, stderr=stderr)
             except errors.AlreadyExists:
                 # NB: one that an agent was making when it was killed may be there, and not be there to be deleted yet.
                 await self._clear(container_id)

@@ -1,4 +1,4 @@
-"""The output of a command through a FIFO: the beginning is kept, the rest read and thrown away, at a bounded pace.
+"""The output of a command through a FIFO for each stream: the beginning is kept, the rest read and thrown away, at a bounded pace.
 
 Knows nothing of what writes into it.
 """
@@ -30,31 +30,42 @@ def release(directory: Path) -> None:
 
 
 class Output:
-    """A FIFO at `path`, read for as long as the block lasts, and removed then."""
+    """Two FIFOs at `path` with a suffix each, read for as long as the block lasts, and removed then.
+
+    One for both streams would do, were it not for the shim: it opens one after the other, and the first may have come to its end, and
+    with it the FIFO, before the second is opened.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.paths = (path.with_name(f"{path.name}.out"), path.with_name(f"{path.name}.err"))
         self._kept = bytearray()
+        self._open: set[int] = set()
         self._over = asyncio.Event()
-        self._resting: asyncio.TimerHandle | None = None
+        self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._descriptors: list[int] = []
 
     def __enter__(self) -> "Output":
-        os.mkfifo(self.path, 0o600)
-        # NB: nobody waits: the other side finds a reader, and this one finds an end only after there was a writer.
-        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.fcntl(self._descriptor, F_SETPIPE_SZ, _PIPE_BYTES)
         self._loop = asyncio.get_running_loop()
-        self._listen()
+        for path in self.paths:
+            os.mkfifo(path, 0o600)
+            # NB: nobody waits: the other side finds a reader, and this one finds an end only after there was a writer.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fcntl.fcntl(descriptor, F_SETPIPE_SZ, _PIPE_BYTES)
+            self._descriptors.append(descriptor)
+            self._open.add(descriptor)
+            self._listen(descriptor)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._resting is not None:
-            self._resting.cancel()
-        self._loop.remove_reader(self._descriptor)
-        os.close(self._descriptor)
-        self.path.unlink(missing_ok=True)
+        for timer in self._resting.values():
+            timer.cancel()
+        for descriptor in self._descriptors:
+            self._loop.remove_reader(descriptor)
+            os.close(descriptor)
+        for path in self.paths:
+            path.unlink(missing_ok=True)
 
     @property
     def text(self) -> str:
@@ -69,20 +80,22 @@ class Output:
         except TimeoutError:
             pass
 
-    def _listen(self) -> None:
-        self._resting = None
-        self._loop.add_reader(self._descriptor, self._read)
+    def _listen(self, descriptor: int) -> None:
+        self._resting.pop(descriptor, None)
+        self._loop.add_reader(descriptor, self._read, descriptor)
 
-    def _read(self) -> None:
+    def _read(self, descriptor: int) -> None:
         try:
-            data = os.read(self._descriptor, _PIPE_BYTES)
+            data = os.read(descriptor, _PIPE_BYTES)
         except BlockingIOError:
             return
         self._kept += data[: OUTPUT_BYTES - len(self._kept)]
         if data and len(self._kept) < OUTPUT_BYTES:
             return
-        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_reader(descriptor)
         if data:
-            self._resting = self._loop.call_later(_REST_SECONDS, self._listen)
-        else:
+            self._resting[descriptor] = self._loop.call_later(_REST_SECONDS, self._listen, descriptor)
+            return
+        self._open.discard(descriptor)
+        if not self._open:
             self._over.set()
