@@ -81,6 +81,8 @@ class Processes:
             if current.task is None or current.task.state is TaskState.CREATED:
                 # Also when an agent that was killed had made it: nobody knows whether that one came to confirm it.
                 await self._confirm_mounts(current, wanted)
+            # Before the call: a process may have ended when that returns, and none ends before it began.
+            began = datetime.now(UTC)
             pid = await self._containerd.tasks.start(current.id)
         except ContainerdError as error:
             await self._explain(current, error)
@@ -88,7 +90,7 @@ class Processes:
             self._observed.change(
                 current.id,
                 task=ObservedTask(TaskState.RUNNING, pid),
-                started_at=datetime.now(UTC),
+                started_at=began,
                 signalled=False,
                 killed_at=None,
             )

@@ -5,7 +5,7 @@ what was asked (`operation`) and what containerd answered (`detail`), and whethe
 (`transient`); what follows from it is decided by the caller.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import grpc
 
@@ -110,6 +110,8 @@ class DeadlineExceeded(Unavailable):
     code = "DEADLINE_EXCEEDED"
 
 
+_SHIM_GONE: Final = "ttrpc: closed"
+"""How containerd says, without a code of its own, that a shim ended under a call: nothing is wrong with what was asked."""
 _BY_CODE: dict[str, type[ContainerdError]] = {
     kind.code: kind
     for kind in (
@@ -123,6 +125,8 @@ def from_code(operation: str, code: grpc.StatusCode, detail: str | None) -> Cont
     """Return the typed error for the status that ended `operation`."""
     if code is grpc.StatusCode.OK:
         return Unavailable(operation, "the stream ended")
+    if code is grpc.StatusCode.UNKNOWN and (detail or "").endswith(_SHIM_GONE):
+        return Unavailable(operation, f"the container's shim went away meanwhile: {detail}")
     return _BY_CODE.get(code.name, ContainerdError)(operation, detail or code.name)
 
 
