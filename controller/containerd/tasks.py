@@ -45,9 +45,10 @@ RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
 
 _LEFTOVER = re.compile(
     r"mkdir \S+: file exists|container with given ID already exists|container `\S+` already exists"
-    r"|getwd: no such file or directory|rename \S+/\.address \S+: no such file or directory"
+    r"|getwd: no such file or directory|runtime\.v2\.task/[^/\s]+/[^/\s]+/(?!rootfs/)[^\s:]+: no such file or directory"
 )
-"""What Create says, without a code of its own, while containerd still clears away an attempt whose caller has gone."""
+"""What Create says, without a code of its own, while containerd still clears away an attempt whose caller has gone: the
+directory of the new attempt, which has the same path, may be taken away with it."""
 
 RUNTIME_TIMEOUT = 20.0
 """Seconds for what starts an OCI runtime: on a loaded node runc alone may take seconds."""
