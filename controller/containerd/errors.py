@@ -125,7 +125,7 @@ def from_code(operation: str, code: grpc.StatusCode, detail: str | None) -> Cont
     """Return the typed error for the status that ended `operation`."""
     if code is grpc.StatusCode.OK:
         return Unavailable(operation, "the stream ended")
-    if code is grpc.StatusCode.UNKNOWN and (detail or "").endswith(_SHIM_GONE):
+    if code is grpc.StatusCode.UNKNOWN and _SHIM_GONE in (detail or ""):
         return Unavailable(operation, f"the container's shim went away meanwhile: {detail}")
     return _BY_CODE.get(code.name, ContainerdError)(operation, detail or code.name)
 

@@ -1,7 +1,9 @@
 """What containerd says of an attempt that is still being cleared away, told from what is wrong with a container."""
 
+import grpc
 import pytest
 
+from controller.containerd.errors import from_code
 from controller.containerd.tasks import _LEFTOVER
 
 BUNDLE = "/run/containerd/io.containerd.runtime.v2.task/tallyman/4f33"
@@ -30,3 +32,9 @@ BUNDLE = "/run/containerd/io.containerd.runtime.v2.task/tallyman/4f33"
 )
 def test_only_what_passes_by_itself_is_taken_for_passing(detail: str, *, passing: bool) -> None:
     assert bool(_LEFTOVER.search(detail)) is passing
+
+
+@pytest.mark.parametrize("detail", ["ttrpc: closed", "ttrpc: closed: unknown"])
+def test_a_shim_that_went_away_under_a_call_is_no_fault_of_what_was_asked(detail: str) -> None:
+    assert from_code("Tasks.Start", grpc.StatusCode.UNKNOWN, detail).transient
+    assert not from_code("Tasks.Start", grpc.StatusCode.UNKNOWN, "OCI runtime start failed").transient
