@@ -202,6 +202,10 @@ class Processes:
         if isinstance(error, errors.NotFound) and explained.reason is Reason.START_ERROR:
             # Not the program or the runtime, but what the process was to be made from, has gone meanwhile: look again.
             raise error
+        gone = start_errors.missing_runtime(error.detail) if explained.reason is Reason.RUNTIME_MISSING else None
+        if gone is not None and await self._runtimes.is_there(gone):
+            # The same words for a directory that was taken away under the program: containerd was still clearing it.
+            raise error
         raise StartFailed(explained) from error
 
     async def _delete(self, container_id: str) -> None:

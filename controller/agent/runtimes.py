@@ -85,6 +85,10 @@ class Runtimes:
                 "install it or choose another runtimeName"
             )
 
+    async def is_there(self, binary: str) -> bool:
+        """Whether containerd would find this program, as far as that can be seen from here."""
+        return await asyncio.to_thread(_present, self._address, binary)
+
     async def look(self) -> frozenset[str]:
         """Look for every runtime; returns the names of those that have gone or come back since the last time."""
         binaries = {runtime.binary for runtime in self._runtimes.values()}
@@ -108,6 +112,15 @@ def _absent(address: str, binaries: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(binary for binary in binaries if not _found(root, binary, directories))
     except OSError:
         return ()
+
+
+def _present(address: str, binary: str) -> bool:
+    try:
+        process = _listening(address)
+        with _opened(process / "root") as root:
+            return _found(root, binary, _search_path(process))
+    except OSError:
+        return False
 
 
 def _listening(address: str) -> Path:
