@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from controller.containerd.content import ContentTooLarge
 from controller.containerd.descriptors import Descriptor
 from controller.containerd.digests import digest_of
 from controller.containerd.snapshots import SnapshotKind
-from hack.lab import containerd_daemon
+from hack.lab import containerd_daemon, waiting
 from tests.integration.conftest import collect_garbage
 from tests.integration.containerd.pulling import SNAPSHOTTER
 
@@ -170,11 +171,18 @@ async def test_each_call_is_told_to_the_observer(containerd: containerd_daemon.C
     assert all(0 < seconds < 5 for _, seconds, _ in seen)
 
 
+def _is_stopped(pid: int) -> bool:
+    """Whether a signal to stop has come to all threads of a process; until then it may still answer."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
+
 async def test_a_containerd_that_hangs(containerd: containerd_daemon.Containerd) -> None:
     async with Containerd(containerd.address, "hangs") as client:
         await client.version.get()
         os.kill(containerd.daemon.pid, signal.SIGSTOP)
         try:
+            waiting.until(lambda: _is_stopped(containerd.daemon.pid), what="every thread stopped", timeout=10)
             with pytest.raises(errors.DeadlineExceeded) as caught:
                 await client.version.get(timeout=0.2)
             with pytest.raises(errors.DeadlineExceeded):
