@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.agent.streams import cri, logs
+from controller.agent.streams import logs
+from tests import logged
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
@@ -37,9 +38,7 @@ def directory(log_dir: Path, body: Body) -> Path:
 
 def lines(log_dir: Path, body: Body) -> list[str]:
     """All lines of the last run that are kept."""
-    known = logs.runs(directory(log_dir, body))
-    files = (*logs.rotated(known[-1]), known[-1]) if known else ()
-    return [line.decode() for line in cri.texts(b"".join(file.read_bytes() for file in files))]
+    return logged.lines(directory(log_dir, body))
 
 
 @pytest.mark.feature("X1", "L15")

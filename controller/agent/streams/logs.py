@@ -28,7 +28,7 @@ TAIL_BYTES: Final = 2048
 """What of the output becomes part of an exit's message; the kubelet's numbers."""
 _READ_BYTES: Final = 65536
 _NAME_BYTES: Final = 255
-_RUN: Final = re.compile(r"(\d{1,9})(\.log|\.out)")
+_RUN: Final = re.compile(r"(\d{1,9})(\.log|\.out)(\.\d{8}-\d{6}\.\d{6})?")
 _UNFIT: Final = re.compile(r"[^-.a-zA-Z0-9]")
 _UNPRINTABLE: Final = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|[^\t\n\x20-\x7e\xa0-\U0010ffff]")
 
@@ -49,11 +49,14 @@ def directory_of(log_dir: Path, key: Key, uid: str) -> Path:
 
 
 def runs(directory: Path) -> list[Path]:
-    """The present file of each run that is kept, the oldest first."""
+    """The present file of each run that is kept, the oldest first.
+
+    It may not be there: an agent that is killed in the middle of a rotation leaves only those that it put away.
+    """
     if not directory.is_dir():
         return []
-    found = [(int(match[1]), path) for path in directory.iterdir() if (match := _RUN.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    found = {(int(match[1]), match[2]) for path in directory.iterdir() if (match := _RUN.fullmatch(path.name))}
+    return [directory / f"{number}{kind}" for number, kind in sorted(found)]
 
 
 def begin_run(directory: Path, kind: str) -> Path:
@@ -75,8 +78,9 @@ def rotated(path: Path) -> list[Path]:
 
 
 def rotate(path: Path, max_files: int) -> None:
-    """Put the present file away, and remove those beyond the number that may be kept. Raises `OSError`."""
+    """Put the present file away, begin a new one, and remove those beyond the number that may be kept. Raises `OSError`."""
     path.rename(path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%d-%H%M%S.%f}"))
+    path.touch(mode=0o640)
     former = rotated(path)
     for old in former[: max(len(former) + 1 - max_files, 0)]:
         old.unlink(missing_ok=True)
@@ -117,10 +121,13 @@ def _last_lines(path: Path) -> tuple[list[bytes], bool]:
 
 
 def _end_of(path: Path) -> tuple[bytes, bool]:
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - _READ_BYTES, 0))
-        content = file.read(_READ_BYTES)
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _READ_BYTES, 0))
+            content = file.read(_READ_BYTES)
+    except FileNotFoundError:  # put away by an agent that was killed before it began a new one
+        return b"", True
     if size <= _READ_BYTES:
         return content, True
     return content.partition(b"\n")[2], False

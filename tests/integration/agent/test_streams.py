@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
-from controller.agent.streams import cri, logs, pipes
+from controller.agent.streams import logs, pipes
 from controller.agent.streams.capture import Limits
 from controller.agent.streams.hub import Stdio, Streams
 from controller.api.container import LoggingDriver
@@ -18,6 +18,7 @@ from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.containerd.pull.image import Image
 from controller.containerd.tasks import Exit
+from tests import logged
 from tests.integration.containerd.running import SNAPSHOTTER, Box, make_box
 
 RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) [FP] .*")
@@ -55,9 +56,7 @@ class Printer:
     @property
     def lines(self) -> list[str]:
         """All lines of the last run."""
-        path = logs.runs(self.directory)[-1]
-        content = b"".join(file.read_bytes() for file in (*logs.rotated(path), path))
-        return [line.decode() for line in cri.texts(content)]
+        return logged.lines(self.directory)
 
     async def start(self) -> None:
         stdio = self.node.streams.prepare(self.observed, self.driver, tty=self.tty)

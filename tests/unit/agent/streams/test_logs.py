@@ -61,7 +61,20 @@ def test_no_more_files_are_kept_than_may_be(tmp_path: Path, kept: int) -> None:
         logs.rotate(path, kept)
 
     assert [file.read_text() for file in logs.rotated(path)] == [str(n) for n in range(6)][-(kept - 1) :][: kept - 1]
-    assert not path.exists()
+    assert path.read_text() == ""
+
+
+@pytest.mark.feature("X1", "L15")
+def test_a_run_whose_rotation_was_cut_short_is_still_the_last_one(tmp_path: Path) -> None:
+    written(tmp_path, b"of an earlier run\n")
+    path = written(tmp_path, b"one\ntwo\n")
+    logs.rotate(path, 3)
+    path.unlink()
+
+    assert [run.name for run in logs.runs(tmp_path)] == ["0.log", "1.log"]
+    assert logs.last_output(tmp_path) == Output("one\ntwo")
+    assert logs.begin_run(tmp_path, CRI).name == "2.log"
+    assert sorted(file.name for file in tmp_path.iterdir()) == [logs.rotated(path)[0].name, "2.log"]
 
 
 @pytest.mark.feature("L11")
