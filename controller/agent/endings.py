@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from controller.agent import life
 from controller.agent.actions import Action, FreeProcess, RecordExit
 from controller.agent.decision import Plan, engine_state
 from controller.agent.declared import Declared
@@ -107,15 +108,9 @@ def to_record(current: ObservedContainer | None) -> tuple[Action, ...]:
     """A process that has ended and still holds its place."""
     if current is None or current.task is None or current.task.state is not TaskState.STOPPED:
         return ()
-    if is_recorded(current):
+    if life.is_recorded(current):
         return (FreeProcess(current.id),)
     return (RecordExit(current.id, None, current.started_at, current.short_runs + 1),)
-
-
-def is_recorded(current: ObservedContainer) -> bool:
-    """Whether the end of this very process is remembered, not that of the one before."""
-    task, ended = current.task, current.exit
-    return task is not None and ended is not None and (task.exited_at is None or ended.finished_at == task.exited_at)
 
 
 def facts(current: ObservedContainer, ended: ExitRecord, why: Verdict) -> Facts:

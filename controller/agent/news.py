@@ -6,7 +6,7 @@ message never holds what a process printed: that may be anything, and more peopl
 
 from datetime import UTC, datetime, timedelta
 
-from controller.agent import endings, stopping
+from controller.agent import endings, life, stopping
 from controller.agent.actions import (
     Action,
     Announcement,
@@ -109,7 +109,7 @@ def end(
         case RecordExit() if after is not None and after.exit is not None:
             return _end(declared, after, after.exit)
         case RemoveContainer() if before is not None and before.task is not None:
-            if before.task.state is TaskState.STOPPED and not endings.is_recorded(before):
+            if before.task.state is TaskState.STOPPED and not life.is_recorded(before):
                 return _end(declared, before, _seen(before, before.task))
     return None
 

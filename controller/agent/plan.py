@@ -7,7 +7,7 @@ elsewhere. Each rule is one small function; the order of the rules is the order 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.agent import aftermath, endings, hindrances, holds, stopping, unhealthy
+from controller.agent import aftermath, endings, hindrances, holds, life, stopping, unhealthy
 from controller.agent.actions import (
     AddFinalizer,
     Announcement,
@@ -27,7 +27,8 @@ from controller.agent.decision import engine_state as engine_state
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import StopCause, container_id
-from controller.agent.observation import ImagePhase, Observation, ObservedContainer, TaskState
+from controller.agent.life import Phase
+from controller.agent.observation import ImagePhase, Observation, ObservedContainer
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
 from controller.api.validation import Validated
@@ -247,35 +248,46 @@ def _successor(declared: Declared, current: ObservedContainer, observed: Observa
 # --- the container as it should be --------------------------------------------------------------------------------------
 
 
-def _with_container(
+def _with_container(  # noqa: C901 - the machine is read in one piece: a branch a phase, and nothing else
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
-    if current.task is None:
-        if current.shim_unsure:
-            return Plan((FreeProcess(current.id),))
-        return _without_process(declared, spec, current, observed, now)
-    match current.task.state:
-        case TaskState.STOPPED:
-            return _with_ended_process(declared, spec, current, observed, now)
-        case TaskState.CREATED:
-            return _with_created_process(spec, current, now)
-        case TaskState.RUNNING:
-            return _with_running_process(declared, spec, current, observed, now)
-        case TaskState.PAUSED:
-            return _with_paused_process(declared, spec, current, now)
-        case TaskState.UNKNOWN:
-            why = Verdict(Reason.PROGRESSING, "containerd does not know the state of the process")
-            facts = Facts(ContainerState.UNKNOWN, why, progressing=why, container=current, health=observed.health)
-            return Plan(facts=facts, look_again=now + UNKNOWN_AGAIN)
+    """One branch for each phase of the container's life."""
+    if current.task is None and current.shim_unsure:
+        return Plan((FreeProcess(current.id),))
+    match life.phase(declared, current):
+        case Phase.CREATED:
+            return _created(declared, spec, current, observed, now)
+        case Phase.MADE:
+            return _made(spec, current, now)
+        case Phase.RUNNING:
+            return _running(declared, spec, current, observed, now)
+        case Phase.PAUSED:
+            return _paused(declared, spec, current, now)
+        case Phase.STOPPING:
+            return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
+        case Phase.ENDED:
+            return Plan((aftermath.record(declared, spec, current, now),))
+        case Phase.RECORDED:
+            after = _with_container(declared, spec, replace(current, task=None, shim_unsure=False), observed, now)
+            return Plan((FreeProcess(current.id),), after.facts, say_first=True)
+        case Phase.VANISHED:
+            why = aftermath.why_vanished(current, observed)
+            return Plan((aftermath.record(declared, spec, current, now, why),))
+        case Phase.EXITED:
+            return aftermath.exited(declared, spec, current, observed, now)
+        case Phase.UNKNOWN | Phase.ABSENT:
+            return _unknown(current, observed, now)
 
 
-def _without_process(
+def _unknown(current: ObservedContainer, observed: Observation, now: datetime) -> Plan:
+    why = Verdict(Reason.PROGRESSING, "containerd does not know the state of the process")
+    facts = Facts(ContainerState.UNKNOWN, why, progressing=why, container=current, health=observed.health)
+    return Plan(facts=facts, look_again=now + UNKNOWN_AGAIN)
+
+
+def _created(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
-    if current.exit is not None:
-        return aftermath.exited(declared, spec, current, observed, now)
-    if _has_run(declared, current):
-        return Plan((aftermath.record(declared, spec, current, now, aftermath.why_vanished(current, observed)),))
     if spec.desired_state is DesiredState.STOPPED:
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and the process was not started yet")
         return Plan(facts=Facts(ContainerState.CREATED, why, container=current), forget_failure=True)
@@ -288,37 +300,16 @@ def _without_process(
     return Plan((*aftermath.resources_first(declared, current), StartContainer(current.id)))
 
 
-def _has_run(declared: Declared, current: ObservedContainer) -> bool:
-    """Whether this container had a process before: this agent saw it start, its stop was asked for, or the status says so."""
-    status = declared.status
-    published = (
-        status.container_id == current.id
-        and status.started_at is not None
-        and (status.restart_count or 0) == current.restarts
-    )
-    return current.started_at is not None or current.stop is not None or published
-
-
-def _with_ended_process(
-    declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
-) -> Plan:
-    """First the end is remembered, then said, then what the process held is freed."""
-    if not endings.is_recorded(current):
-        return Plan((aftermath.record(declared, spec, current, now),))
-    after = _without_process(declared, spec, replace(current, task=None), observed, now)
-    return Plan((FreeProcess(current.id),), after.facts, say_first=True)
-
-
-def _with_created_process(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
-    if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
+def _made(spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
+    if spec.desired_state is DesiredState.STOPPED:
         return stopping.stop(current, StopCause.USER, stopping.AT_ONCE, now)
     return Plan((StartContainer(current.id),))
 
 
-def _with_running_process(
+def _running(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
-    if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
+    if spec.desired_state is DesiredState.STOPPED:
         return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
     if aftermath.restart_wanted(declared, current):
         news = Announcement(Reason.RESTARTING, f"a restart was asked for ({declared.restarted_at})")
@@ -331,8 +322,8 @@ def _with_running_process(
     return Plan(actions)
 
 
-def _with_paused_process(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
-    if spec.desired_state is DesiredState.STOPPED or current.stop is not None:
+def _paused(declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime) -> Plan:
+    if spec.desired_state is DesiredState.STOPPED:
         return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
     if aftermath.restart_wanted(declared, current):
         return stopping.stop(current, StopCause.RESTART, stopping.manner(current, spec), now)

@@ -31,6 +31,8 @@ def manner(current: ObservedContainer, spec: ContainerSpec | None = None) -> Man
     """As the spec says now; where there is none, or it does not say, as the container remembers it."""
     if current.stop is not None and current.stop.cause is StopCause.HEALTH_KILL:
         return AT_ONCE
+    if current.task is not None and current.task.state is TaskState.CREATED:
+        return AT_ONCE  # what was never started has no ear for a signal
     if spec is None:
         return Manner(current.stop_signal, current.grace_seconds)
     signal = parse_signal(spec.stop_signal) if spec.stop_signal is not None else current.stop_signal
