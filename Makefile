@@ -41,16 +41,20 @@ lint: $(READY) ## Check style, types, imports and generated files
 unit: $(READY) ## Test what is pure
 	$(BIN)/pytest tests/unit -n $(JOBS) --timeout 60
 
+.PHONY: parts
+parts: $(READY) ## Fetch or build the real parts that tests and bench run against
+	@$(BIN)/python -m hack.lab fetch
+
 .PHONY: integration
-integration: $(READY) ## Test against real containerds (1.6, 1.7, 2.x) and a real registry
+integration: parts ## Test against real containerds (1.6, 1.7, 2.x) and a real registry
 	$(BIN)/pytest tests/integration
 
 .PHONY: e2e
-e2e: $(READY) ## Test the whole: agent, containerd, kube-apiserver, kubectl
+e2e: parts ## Test the whole: agent, containerd, kube-apiserver, kubectl
 	$(BIN)/pytest tests/e2e
 
 .PHONY: bench
-bench: $(READY) ## Measure speed and cost beside raw containerd
+bench: parts ## Measure speed and cost beside raw containerd
 	$(BIN)/python -m bench
 
 .PHONY: format

@@ -1,4 +1,4 @@
-"""`python -m hack.lab up|down|status`: the real parts for trying Tallyman out, started and stopped as a whole."""
+"""`python -m hack.lab up|down|status|fetch`: the real parts for trying Tallyman out, started and stopped as a whole."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hack.lab import cache
 from hack.lab.checkout import Checkout, this_checkout
 from hack.lab.down import down
 from hack.lab.errors import LabError
+from hack.lab.fetch import fetch
 from hack.lab.progress import Progress
 from hack.lab.status import status
 from hack.lab.up import STEPS, Up
@@ -23,6 +24,9 @@ def main() -> int:
     try:
         if arguments.command == "status":
             return 0 if status(checkout) else 1
+        if arguments.command == "fetch":
+            fetch(Progress())
+            return 0
         with cache.locked(f"checkout-{checkout.mark}"):
             if arguments.command == "down":
                 down(checkout, Progress())
@@ -52,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--until", choices=STEPS, default=STEPS[-1], help="the last step to do (default: all of them)")
     commands.add_parser("down", help="stop and remove everything that `up` made")
     commands.add_parser("status", help="say what runs")
+    commands.add_parser("fetch", help="fetch and build everything that is ever started, and start nothing")
     return parser
 
 

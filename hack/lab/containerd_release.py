@@ -32,7 +32,11 @@ class Release:
     @property
     def programs(self) -> Path:
         """The directory with containerd, ctr and the shims."""
-        return debian.package(self.suite, "containerd") / "usr/bin"
+        return self.fetch() / "usr/bin"
+
+    def fetch(self) -> Path:
+        """Make sure that the package is there; returns its directory."""
+        return debian.package(self.suite, "containerd")
 
 
 RELEASES = {

@@ -25,6 +25,11 @@ http:
 """
 
 
+def registry_program() -> Path:
+    """Return the registry's program."""
+    return debian.executable(debian.BOOKWORM, "docker-registry", "usr/bin/docker-registry")
+
+
 @dataclass
 class Registry:
     """One registry with its storage, log and pid file below `directory`; usable as a context manager.
@@ -62,9 +67,9 @@ class Registry:
     @property
     def daemon(self) -> Daemon:
         """The process, with its log."""
-        program = debian.executable(debian.BOOKWORM, "docker-registry", "usr/bin/docker-registry")
         configuration = self.directory / "config.yml"
-        return Daemon("registry", self.directory, [program, "serve", configuration], {"PATH": "/usr/bin:/bin"})
+        argv = [registry_program(), "serve", configuration]
+        return Daemon("registry", self.directory, argv, {"PATH": "/usr/bin:/bin"})
 
     def start(self) -> None:
         """Start the registry unless it runs, and return when it answers."""

@@ -1,0 +1,28 @@
+"""`fetch`: everything that the lab ever starts, made ready in the cache, so that no test waits for a download or a build."""
+
+from __future__ import annotations
+
+from hack.lab import apiserver_build, containerd_release
+from hack.lab import control_plane_programs as programs
+from hack.lab.example_images import busybox
+from hack.lab.progress import Progress
+from hack.lab.registry_daemon import registry_program
+
+
+def fetch(progress: Progress) -> None:
+    """Fetch or build what is not in the cache yet. Raises `LabError` for what can't be had."""
+    with progress.step("fetch containerd, runc, crun, CNI plugins") as step:
+        for version in containerd_release.VERSIONS:
+            containerd_release.release(version).fetch()
+        containerd_release.runtime_programs()
+        containerd_release.network_plugins()
+        step.note(", ".join(containerd_release.VERSIONS))
+    with progress.step("fetch the registry and the example images"):
+        registry_program()
+        busybox()
+    with progress.step("find or make etcd and kube-apiserver") as step:
+        if programs.needs_build():
+            step.note("a download, or minutes of building")
+            step.follow(apiserver_build.log_path())
+        programs.etcd()
+        step.note(str(programs.kube_apiserver()))
