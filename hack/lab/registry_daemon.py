@@ -68,7 +68,7 @@ class Registry:
     def daemon(self) -> Daemon:
         """The process, with its log."""
         configuration = self.directory / "config.yml"
-        argv = [registry_program(), "serve", configuration]
+        argv: list[str | Path] = [registry_program(), "serve", configuration]
         return Daemon("registry", self.directory, argv, {"PATH": "/usr/bin:/bin"})
 
     def start(self) -> None:
