@@ -14,6 +14,7 @@ from controller.agent.actions import (
     AddFinalizer,
     Announcement,
     CheckSuccessor,
+    CorrectTimes,
     CreateContainer,
     DeleteObject,
     EnsureImage,
@@ -22,6 +23,7 @@ from controller.agent.actions import (
     LookAtDependencies,
     PauseContainer,
     RecordExit,
+    RecordFailedStart,
     RememberStop,
     RemoveContainer,
     RemoveFinalizer,
@@ -123,6 +125,11 @@ class Actor:
             case RecordExit():
                 init = declared is not None and declared.spec is not None and declared.spec.init
                 await self._processes.record_exit(self._container(action.id), action, init=init)
+            case RecordFailedStart():
+                await self._processes.record_failed_start(action)
+                self._failures.forget(_sure(declared).key)
+            case CorrectTimes():
+                await self._processes.correct_times(self._container(action.id))
             case FreeProcess():
                 await self._processes.free(action.id)
             case DeleteObject():

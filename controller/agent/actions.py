@@ -131,6 +131,25 @@ class RecordExit:
 
 
 @dataclass(frozen=True)
+class RecordFailedStart:
+    """Remember a start that failed as the end of a run that never began, so that the restart policy decides on it."""
+
+    id: str
+    code: int
+    reason: Reason
+    message: str
+    at: datetime
+    short_runs: int
+
+
+@dataclass(frozen=True)
+class CorrectTimes:
+    """Put the present for every moment that a container remembers and that lies ahead: the node's clock was set back."""
+
+    id: str
+
+
+@dataclass(frozen=True)
 class FreeProcess:
     """Delete the ended process with its shim, now that its end is remembered."""
 
@@ -165,6 +184,8 @@ Action = (
     | ResumeContainer
     | UpdateResources
     | RecordExit
+    | RecordFailedStart
+    | CorrectTimes
     | FreeProcess
     | RemoveContainer
     | DeleteObject

@@ -10,6 +10,8 @@ from controller.api.container import ContainerState
 
 PATIENCE = timedelta(seconds=1)
 """How long something passing must last before it is worth a write of the status."""
+CLOCK_SLACK = timedelta(seconds=2)
+"""How far ahead a moment of the past may lie before the node's clock counts as set back."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,16 @@ class Plan:
     forget_failure: bool = False
     say_first: bool = False
     """Whether the facts are true already, and worth saying before the actions are done."""
+
+
+def is_ahead(moment: datetime | None, now: datetime) -> bool:
+    """Whether what has happened would be yet to come: the node's clock was set back since."""
+    return moment is not None and moment > now + CLOCK_SLACK
+
+
+def is_due(moment: datetime, longest: timedelta, now: datetime) -> bool:
+    """Whether a wait is over: its time has come, or it is longer than any such wait, since the node's clock was set back."""
+    return now >= moment or moment > now + longest + CLOCK_SLACK
 
 
 def working(current: ObservedContainer | None, why: Verdict) -> Facts:

@@ -1,16 +1,17 @@
 """Ends and failed starts, by whoever remembers them: the container's labels, this agent, or only the status. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.agent import life
-from controller.agent.actions import Action, FreeProcess, RecordExit
-from controller.agent.decision import Plan, engine_state
+from controller.agent.actions import Action, FreeProcess, RecordExit, RecordFailedStart
+from controller.agent.decision import Plan, engine_state, is_due
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import ExitRecord
 from controller.agent.observation import Failure, Observation, ObservedContainer, TaskState
 from controller.api.conditions import ConditionStatus, ConditionType
-from controller.api.container import ContainerState, ContainerStatus
+from controller.api.container import ContainerSpec, ContainerState, ContainerStatus
+from controller.api.lifecycle import RestartPolicyName
 from controller.api.reasons import Reason
 
 _REFUSED = frozenset({Reason.INVALID_SPEC, Reason.POLICY_FORBIDDEN})
@@ -25,6 +26,10 @@ _HELD = frozenset(
     }
 )
 """Reasons of a container that had ended, and would have been started again had nothing held it back."""
+START_FAILED = 128
+"""Exit code of a start that failed for no reason that has a code of its own."""
+LONGEST_WAIT = timedelta(minutes=5)
+"""No failed attempt waits longer for its next one."""
 LAST_OUTPUT = "; last output:\n"
 """What stands between how a process ended and the lines that it printed last."""
 
@@ -39,7 +44,9 @@ def of_attempt(
     failure = observed.failure
     if failure is None or not concerns(failure, declared):
         return None
-    if failure.retry_at is not None and now >= failure.retry_at:
+    if declared.spec is not None and is_for_policy(declared.spec, failure):
+        return None
+    if failure.retry_at is not None and is_due(failure.retry_at, LONGEST_WAIT, now):
         return None
     why = Verdict(failure.reason, failure.message)
     ended = current.exit if current is not None else None
@@ -66,6 +73,18 @@ def concerns(failure: Failure, declared: Declared) -> bool:
     """Whether the attempt was for this object as it is declared now."""
     attempt = (failure.uid, failure.spec_hash, failure.restarted_at)
     return attempt == (declared.uid, declared.spec_hash, declared.restarted_at)
+
+
+def is_for_policy(spec: ContainerSpec, failure: Failure) -> bool:
+    """Whether a start failed as a process may end, by the container's own fault, and there is a policy to say what follows."""
+    own_fault = failure.exit_code is not None and failure.retry_at is None
+    return own_fault and spec.restart_policy.name is not RestartPolicyName.NEVER
+
+
+def failed_start(current: ObservedContainer, failure: Failure) -> RecordFailedStart:
+    """The failed start as an end. What was never up is a short run."""
+    code = failure.exit_code if failure.exit_code is not None else START_FAILED
+    return RecordFailedStart(current.id, code, failure.reason, failure.message, failure.at, current.short_runs + 1)
 
 
 def in_status(declared: Declared, current: ObservedContainer | None = None) -> Plan | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controller.agent.checks.state import Health
-from controller.agent.identity import ExitRecord
+from controller.agent.identity import ExitRecord, PastExit
 from controller.agent.observation import ObservedContainer, ObservedImage
 from controller.api.container import ContainerState
 from controller.api.reasons import Reason
@@ -34,6 +34,8 @@ class Facts:
     """Why the spec was not accepted."""
     container: ObservedContainer | None = None
     exit: ExitRecord | None = None
+    past: tuple[PastExit, ...] = ()
+    """The ends of a container that is being removed, the latest first."""
     image: ObservedImage | None = None
     health: Health | None = None
     """Of a process that runs and has a health check."""

@@ -12,7 +12,6 @@ from controller.agent.identity import Key
 from controller.agent.observation import Checked, Failure
 from controller.agent.removal import TearDownError
 from controller.agent.rootfs import RootfsError
-from controller.api.lifecycle import RestartPolicyName
 from controller.api.reasons import Reason
 from controller.containerd.errors import ContainerdError
 from controller.oci.errors import OCIError
@@ -80,7 +79,8 @@ class FailureBook:
     def _failure(self, declared: Declared, error: Exception, now: datetime) -> Failure:
         match error:
             case StartFailed(failure=failed):
-                retry = self._retry_start(declared, failed.reason, now)
+                # One that is the container's own fault is an end like any other: see `endings.is_for_policy`.
+                retry = now + NODE_BACKOFF if failed.reason in NODES_FAULT else None
                 return Failure(
                     declared.uid, declared.spec_hash, failed.reason, failed.message, now, failed.exit_code, retry
                 )
@@ -94,13 +94,6 @@ class FailureBook:
                 return self._retried(declared, Reason.CREATE_ERROR, error, now)
             case _:
                 raise error
-
-    def _retry_start(self, declared: Declared, reason: Reason, now: datetime) -> datetime | None:
-        """A start that failed is tried again when the node may be at fault, or when the restart policy asks for it."""
-        if reason in NODES_FAULT:
-            return now + NODE_BACKOFF
-        policy = declared.spec.restart_policy.name if declared.spec is not None else RestartPolicyName.NEVER
-        return None if policy is RestartPolicyName.NEVER else now + self._backoff(declared.key)
 
     def _backoff(self, key: Key) -> timedelta:
         count = self._counts[key] = self._counts.get(key, 0) + 1

@@ -21,7 +21,7 @@ from controller.agent.actions import (
     StartContainer,
     UpdateResources,
 )
-from controller.agent.decision import PATIENCE, Plan, working
+from controller.agent.decision import PATIENCE, Plan, is_due, working
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.observation import Observation, ObservedContainer, TaskState
@@ -29,6 +29,7 @@ from controller.api.container import ContainerState
 from controller.api.reasons import Reason
 
 LOST_AGAIN = timedelta(seconds=5)
+LONGEST_WAIT = timedelta(minutes=1)
 _ENDED = (None, TaskState.STOPPED)
 
 
@@ -108,7 +109,8 @@ def _failed_before(action: Action, declared: Declared | None, observed: Observat
     """It was tried, for the same spec, and is not tried again before its time. What passes soon is not worth a write."""
     generation = declared.generation if declared is not None else 0
     for trouble in observed.troubles:
-        if (trouble.action, trouble.generation) == (action, generation) and now < trouble.retry_at:
+        waits = not is_due(trouble.retry_at, LONGEST_WAIT, now)
+        if (trouble.action, trouble.generation) == (action, generation) and waits:
             why = Verdict(trouble.reason, trouble.message)
             return Hindrance(why, trouble.retry_at, publish_after=trouble.since + PATIENCE)
     return None

@@ -6,7 +6,7 @@ start again. What runs goes on, and stopping, pausing and deleting work as ever.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.agent import endings
 from controller.agent.actions import (
@@ -20,7 +20,7 @@ from controller.agent.actions import (
     SignalStop,
     StartContainer,
 )
-from controller.agent.decision import PATIENCE, Plan, engine_state
+from controller.agent.decision import PATIENCE, Plan, engine_state, is_ahead, is_due
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import StopCause
@@ -31,6 +31,8 @@ from controller.api.reasons import Reason
 from controller.api.validation import Validated
 
 _MOST_NAMED = 5
+LONGEST_BELIEF = timedelta(minutes=1)
+"""What was found out about dependencies is believed for a shorter time than this."""
 _STUCK = frozenset({Reason.DEPENDENCY_CYCLE, Reason.DEPENDENCY_FAILED})
 _BY_OUTCOME = {
     Outcome.FAILED: Reason.DEPENDENCY_FAILED,
@@ -128,7 +130,7 @@ def by_policy(observed: Observation) -> Hold | None:
 
 def is_known(depends_on: Sequence[Dependency], known: Dependencies | None, now: datetime) -> bool:
     """Whether it is known how far everything has come that the container depends on."""
-    return known is not None and known.wanted == tuple(depends_on) and now < known.again_at
+    return known is not None and known.wanted == tuple(depends_on) and not is_due(known.again_at, LONGEST_BELIEF, now)
 
 
 def by_dependencies(known: Dependencies, now: datetime) -> Hold | None:
@@ -152,7 +154,7 @@ def _worst(known: Dependencies) -> Verdict:
 
 def until_dependents_are_gone(observed: Observation, now: datetime) -> Plan | None:
     """What to say of a container that is being deleted while others are to go first, and until when they are waited for."""
-    waited_for = [dependent for dependent in observed.dependents if now < dependent.until]
+    waited_for = [one for one in observed.dependents if now < one.until and not is_ahead(one.since, now)]
     lives = any(one.live for one in observed.containers)
     if not waited_for or not lives or any(one.stop is not None for one in observed.containers):
         return None

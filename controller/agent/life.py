@@ -92,7 +92,7 @@ class Edge:
     source: Phase
     target: Phase
     by: str
-    """The action that is done, by its class's name in `actions`; or else who: `process`, `node`, `somebody`."""
+    """The action that is done, by its class's name in `actions`; or else who: `process`, `node`, `somebody`, `containerd`."""
     when: str
     """The occasion, for people."""
 
@@ -103,6 +103,8 @@ NODE: Final = "node"
 """A reboot, or an end of its shim: the process is gone and its exit code with it."""
 SOMEBODY: Final = "somebody"
 """Somebody else who reaches containerd."""
+CONTAINERD: Final = "containerd"
+"""containerd itself: it loses sight of a process, or sees it again."""
 
 _P = Phase
 EDGES: Final = (
@@ -128,22 +130,37 @@ EDGES: Final = (
     Edge(_P.MADE, _P.ENDED, "KillContainer", "SIGKILL ends a process that was never started."),
     Edge(_P.RUNNING, _P.ENDED, PROCESS, "It ends by itself, or the kernel ends it, for want of memory say."),
     Edge(_P.STOPPING, _P.ENDED, PROCESS, "It ends within its grace period."),
+    Edge(_P.UNKNOWN, _P.ENDED, PROCESS, "It ends while containerd can't tell how it is."),
     Edge(_P.RUNNING, _P.VANISHED, NODE, "The node is rebooted, or the shim is killed."),
     Edge(_P.PAUSED, _P.VANISHED, NODE, "The same."),
     Edge(_P.STOPPING, _P.VANISHED, NODE, "The same."),
-    Edge(_P.MADE, _P.CREATED, NODE, "The same; a process that never began has no end."),
+    Edge(_P.UNKNOWN, _P.VANISHED, NODE, "The same."),
     Edge(_P.ENDED, _P.VANISHED, NODE, "The same, before the end was remembered."),
     Edge(_P.RECORDED, _P.EXITED, NODE, "The same; the end is remembered."),
-    Edge(_P.ENDED, _P.RECORDED, "RecordExit", "Always, and before anything else."),
+    Edge(_P.MADE, _P.CREATED, NODE, "The same; a process that never began has no end."),
+    *(Edge(one, _P.CREATED, NODE, "The same, of a run that began and was lost before anybody who is left was told of it.") for one in (_P.RUNNING, _P.PAUSED, _P.ENDED, _P.UNKNOWN)),
+    *(Edge(one, _P.UNKNOWN, CONTAINERD, "containerd loses sight of the process.") for one in (_P.MADE, _P.RUNNING, _P.PAUSED, _P.STOPPING)),
+    *(Edge(_P.UNKNOWN, one, CONTAINERD, "It sees the process again.") for one in (_P.MADE, _P.RUNNING, _P.PAUSED, _P.STOPPING)),
+    Edge(_P.UNKNOWN, _P.ENDED, "SignalStop", "Its object is deleted, or its spec has changed; it obeys its stop signal."),
+    Edge(_P.UNKNOWN, _P.ENDED, "KillContainer", "The same, once the grace period is over."),
+    Edge(_P.RUNNING, _P.PAUSED, SOMEBODY, "Somebody freezes the processes; they are thawed again, unless that is what is declared."),
+    Edge(_P.PAUSED, _P.RUNNING, SOMEBODY, "Somebody thaws them; they are frozen again, if that is what is declared."),
+    Edge(_P.STOPPING, _P.ENDED, SOMEBODY, "Somebody thaws a process that has its stop signal waiting."),
+    Edge(_P.CREATED, _P.EXITED, "RecordFailedStart", "Its start has failed by its own fault, and it has a restart policy, which decides."),
+    Edge(_P.ENDED, _P.RECORDED, "RecordExit", "Before anything else, unless the object is deleted."),
     Edge(_P.VANISHED, _P.EXITED, "RecordExit", "Exit code 255, and `NodeRebooted` where that is why."),
     Edge(_P.RECORDED, _P.EXITED, "FreeProcess", "Once the status has told of the end."),
     Edge(_P.EXITED, _P.RUNNING, "StartContainer", "The restart policy, a request for a restart, `onFailure: Restart`, or `desiredState: Running` after a stop."),
     Edge(_P.EXITED, _P.MADE, "StartContainer", "The same, cut short between the making of the process and its start."),
     Edge(_P.EXITED, _P.CREATED, "StartContainer", "The same, cut short before the process was made, or failed."),
-    Edge(_P.ENDED, _P.ABSENT, "RemoveContainer", "Its object is deleted, or its spec has changed."),
+    Edge(_P.EXITED, _P.ABSENT, "RemoveContainer", "Its spec has changed, or its object is deleted, as `autoRemove` does after the end."),
     Edge(_P.RECORDED, _P.ABSENT, "RemoveContainer", "The same."),
+    Edge(_P.ENDED, _P.ABSENT, "RemoveContainer", "Its object is deleted."),
     Edge(_P.VANISHED, _P.ABSENT, "RemoveContainer", "The same."),
-    Edge(_P.EXITED, _P.ABSENT, "RemoveContainer", "The same; with `autoRemove` the object is deleted after the end."),
+    Edge(_P.RECORDED, _P.EXITED, "RemoveContainer", "A removal that is cut short."),
+    Edge(_P.ENDED, _P.VANISHED, "RemoveContainer", "The same."),
+    Edge(_P.ENDED, _P.CREATED, "RemoveContainer", "The same, of a run that nobody who is left was told of."),
+    Edge(_P.MADE, _P.CREATED, "RemoveContainer", "The same."),
     *(Edge(one, _P.ABSENT, SOMEBODY, "It is removed from containerd; one that is to run is made again.") for one in Phase if one is not _P.ABSENT),
 )  # fmt: skip
 """All that can happen. A phase that an action leaves as it is, such as a second SIGKILL, is no edge."""

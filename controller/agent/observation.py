@@ -85,6 +85,15 @@ class ObservedContainer:
         return self.task is not None and self.task.state is TaskState.RUNNING
 
 
+def past_ends(container: ObservedContainer) -> tuple[PastExit, ...]:
+    """The ends that a container remembers, the latest first."""
+    ended = container.exit
+    if ended is None:
+        return container.history
+    last = PastExit(container.restarts, ended.code, ended.finished_at, ended.reason, ended.started_at)
+    return (last, *container.history)
+
+
 class ImagePhase(StrEnum):
     """How far the acquisition of an image has come."""
 

@@ -12,6 +12,7 @@ from controller.agent.actions import (
     AddFinalizer,
     Announcement,
     CheckSuccessor,
+    CorrectTimes,
     CreateContainer,
     EnsureImage,
     FreeProcess,
@@ -21,14 +22,14 @@ from controller.agent.actions import (
     ResumeContainer,
     StartContainer,
 )
-from controller.agent.decision import PATIENCE, working
+from controller.agent.decision import PATIENCE, is_ahead, is_due, working
 from controller.agent.decision import Plan as Plan
 from controller.agent.decision import engine_state as engine_state
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import StopCause, container_id
 from controller.agent.life import Phase
-from controller.agent.observation import ImagePhase, Observation, ObservedContainer
+from controller.agent.observation import ImagePhase, Observation, ObservedContainer, past_ends
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
 from controller.api.validation import Validated
@@ -38,6 +39,7 @@ PROGRESS_INTERVAL = timedelta(seconds=2)
 UNAVAILABLE_PATIENCE = timedelta(seconds=20)
 """How long containerd may be away, for a restart of it say, before every status tells of it."""
 UNKNOWN_AGAIN = timedelta(seconds=5)
+LONGEST_PULL_WAIT = timedelta(minutes=5)
 SUCCESSOR_CHECKED = timedelta(seconds=30)
 """For how long it is believed that a container can be made of a changed spec."""
 
@@ -46,9 +48,20 @@ def plan(declared: Declared | None, observed: Observation, now: datetime) -> Pla
     """Decide for one object. `declared` is None only when the API server has confirmed that the object is gone."""
     if observed.unavailable_since is not None:
         return _unavailable(declared, observed, observed.unavailable_since, now)
+    set_back = tuple(CorrectTimes(one.id) for one in observed.containers if _remembers_what_is_to_come(one, now))
+    if set_back:
+        return Plan(set_back)
     if declared is None:
         return hindrances.held_back(None, stopping.remove_all(observed.containers, None, now), observed, now)
-    return _withdrawn(declared, hindrances.held_back(declared, _plan(declared, observed, now), observed, now))
+    decided = hindrances.held_back(declared, _plan(declared, observed, now), observed, now)
+    return _withdrawn(declared, decided, observed)
+
+
+def _remembers_what_is_to_come(container: ObservedContainer, now: datetime) -> bool:
+    stopped = container.stop.at if container.stop is not None else None
+    # NB: while the ended process is there, its time is how its record is known to be its own.
+    ended = container.exit.finished_at if container.exit is not None and container.task is None else None
+    return any(is_ahead(moment, now) for moment in (stopped, ended, container.killed_at, container.started_at))
 
 
 def _plan(declared: Declared, observed: Observation, now: datetime) -> Plan:
@@ -91,13 +104,16 @@ def _current(
     return (ordered[-1], tuple(ordered[:-1])) if ordered else (None, ())
 
 
-def _withdrawn(declared: Declared, decided: Plan) -> Plan:
-    """The id of a container that goes is taken out of the status before containerd forgets it."""
-    going = {action.id for action in decided.actions if isinstance(action, RemoveContainer)}
-    if declared.status.container_id not in going or decided.facts is None:
+def _withdrawn(declared: Declared, decided: Plan, observed: Observation) -> Plan:
+    """The id of a container that goes is taken out of the status before containerd forgets it; its ends stay there."""
+    ids = {action.id for action in decided.actions if isinstance(action, RemoveContainer)}
+    going = [one for one in observed.containers if one.id in ids and one.uid == declared.uid]
+    past = tuple(end for one in going for end in past_ends(one))
+    named = declared.status.container_id in ids
+    if decided.facts is None or not (named or (past and not declared.deleting)):
         return decided
     state = ContainerState.REMOVING if declared.deleting else ContainerState.PENDING
-    facts = replace(decided.facts, state=state, container=None, exit=None, publish_after=None)
+    facts = replace(decided.facts, state=state, container=None, exit=None, past=past, publish_after=None)
     return replace(decided, facts=facts, say_first=True)
 
 
@@ -112,7 +128,7 @@ def _unavailable(declared: Declared | None, observed: Observation, since: dateti
     if declared is None or (unrecorded and endings.in_status(declared, current) is not None):
         return Plan()
     told = since + UNAVAILABLE_PATIENCE
-    if now < told:
+    if not is_due(told, UNAVAILABLE_PATIENCE, now):
         return Plan(look_again=told)
     why = Verdict(
         Reason.CONTAINERD_UNAVAILABLE,
@@ -178,8 +194,11 @@ def _without_container(declared: Declared, spec: ContainerSpec, observed: Observ
     held_back = _image(declared, observed, now, None)
     if held_back is not None:
         return held_back
-    new = container_id(declared.uid, declared.spec_hash)
-    return Plan((CreateContainer(_vanished_news(declared)), StartContainer(new)))
+    make = (CreateContainer(_vanished_news(declared)), StartContainer(container_id(declared.uid, declared.spec_hash)))
+    if declared.status.container_id is None:
+        return Plan(make)
+    # NB: before one with the same id is made, of which the status would tell that it has run.
+    return Plan(make, working(None, Verdict(Reason.PROGRESSING, "the container is made again")), say_first=True)
 
 
 def _vanished_news(declared: Declared) -> Announcement | None:
@@ -203,8 +222,8 @@ def _image(declared: Declared, observed: Observation, now: datetime, current: Ob
         why = Verdict(Reason.PULLING, image.message)
         since = (image.started_at or now) + PATIENCE
         facts = replace(working(current, why), image=image, publish_after=since, transient=True)
-        return Plan(facts=facts, look_again=max(since, now + PROGRESS_INTERVAL) if now >= since else since)
-    if image.retry_at is not None and now >= image.retry_at:
+        return Plan(facts=facts, look_again=now + PROGRESS_INTERVAL if is_due(since, PATIENCE, now) else since)
+    if image.retry_at is not None and is_due(image.retry_at, LONGEST_PULL_WAIT, now):
         return Plan((EnsureImage(),))
     why = Verdict(image.reason, image.message)
     return Plan(facts=replace(working(current, why), image=image), look_again=image.retry_at)
@@ -217,7 +236,8 @@ def _outdated(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
 ) -> Plan:
     """Replace the container: first everything is made ready for the new one, then the old one goes."""
-    if spec.desired_state is DesiredState.STOPPED:
+    ending = life.phase(declared, current) in (Phase.ENDED, Phase.VANISHED)
+    if spec.desired_state is DesiredState.STOPPED or ending:
         return _with_container(declared, spec, current, observed, now)
     image = _image(declared, observed, now, current)
     if image is not None:
@@ -241,8 +261,9 @@ def _successor(declared: Declared, current: ObservedContainer, observed: Observa
     if held_back is not None:
         return held_back
     known = observed.checked
-    sure = known is not None and known.spec_hash == declared.spec_hash and now < known.at + SUCCESSOR_CHECKED
-    return None if sure else Plan((CheckSuccessor(),))
+    if known is None or known.spec_hash != declared.spec_hash:
+        return Plan((CheckSuccessor(),))
+    return Plan((CheckSuccessor(),)) if is_due(known.at + SUCCESSOR_CHECKED, SUCCESSOR_CHECKED, now) else None
 
 
 # --- the container as it should be --------------------------------------------------------------------------------------
@@ -292,8 +313,11 @@ def _created(
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and the process was not started yet")
         return Plan(facts=Facts(ContainerState.CREATED, why, container=current), forget_failure=True)
     failure = observed.failure
-    if failure is not None and endings.concerns(failure, declared) and current.restarts == 0:
-        return Plan((RemoveContainer(current.id),), working(current, Verdict(failure.reason, failure.message)))
+    if failure is not None and endings.concerns(failure, declared):
+        if endings.is_for_policy(spec, failure):
+            return Plan((endings.failed_start(current, failure),))
+        if current.restarts == 0:
+            return Plan((RemoveContainer(current.id),), working(current, Verdict(failure.reason, failure.message)))
     held_back = endings.of_attempt(declared, observed, now, current) or endings.in_status(declared, current)
     if held_back is not None:
         return held_back

@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller.agent import cgroups, endings, hostpaths, identity
-from controller.agent.actions import Again, RecordExit
+from controller.agent.actions import Again, RecordExit, RecordFailedStart
+from controller.agent.decision import is_ahead
 from controller.agent.failures import StartFailed
 from controller.agent.identity import FOR_HEALTH, ExitRecord, PastExit, StopCause, StopMark
 from controller.agent.node import Node
-from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
+from controller.agent.observation import ObservedContainer, ObservedTask, TaskState, past_ends
 from controller.agent.observed import ObservedStore
 from controller.agent.policy import Permits, PolicyKeeper
 from controller.agent.runtimes import Runtimes
@@ -295,6 +296,33 @@ class Processes:
         await self._containerd.containers.update_labels(current.id, identity.exit_label(record))
         self._observed.change(current.id, exit=record)
 
+    async def record_failed_start(self, action: RecordFailedStart) -> None:
+        """Write down a start that failed as an end."""
+        record = ExitRecord(
+            action.code, None, action.at, False, action.reason, action.message, short_runs=action.short_runs
+        )
+        await self._containerd.containers.update_labels(action.id, identity.exit_label(record))
+        self._observed.change(action.id, exit=record)
+
+    async def correct_times(self, current: ObservedContainer) -> None:
+        """Put the present for what lies ahead, in the labels and in memory."""
+        now = datetime.now(UTC)
+        labels: dict[str, str] = {}
+        changed: dict[str, Any] = {}
+        if current.stop is not None and is_ahead(current.stop.at, now):
+            changed["stop"] = replace(current.stop, at=now)
+            labels |= identity.stop_label(changed["stop"])
+        if current.exit is not None and current.task is None and is_ahead(current.exit.finished_at, now):
+            changed["exit"] = replace(current.exit, finished_at=now)
+            labels |= identity.exit_label(changed["exit"])
+        if is_ahead(current.killed_at, now):
+            changed["killed_at"] = None
+        if is_ahead(current.started_at, now):
+            changed["started_at"] = now
+        if labels:
+            await self._containerd.containers.update_labels(current.id, labels)
+        self._observed.change(current.id, **changed)
+
     async def free(self, container_id: str) -> None:
         """Delete the ended process with its shim; its root filesystem stays."""
         await self._delete(container_id)
@@ -311,11 +339,7 @@ def _for_health(current: ObservedContainer, record: ExitRecord) -> ExitRecord:
 
 def _with_last_exit(current: ObservedContainer) -> tuple[PastExit, ...]:
     """The history that the next run begins with."""
-    ended = current.exit
-    if ended is None:
-        return current.history
-    last = PastExit(current.restarts, ended.code, ended.finished_at, ended.reason, ended.started_at)
-    return (last, *current.history)[: identity.HISTORY_LENGTH]
+    return past_ends(current)[: identity.HISTORY_LENGTH]
 
 
 def _with_output(record: ExitRecord, output: Output) -> ExitRecord:

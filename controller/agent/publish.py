@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from controller.agent import news
 from controller.agent.actions import Announcement
+from controller.agent.allowance import Allowance
+from controller.agent.decision import is_due
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts
 from controller.agent.identity import Key
@@ -15,6 +17,8 @@ from controller.agent.status import difference, summarize
 from controller.kube import errors
 from controller.kube.containers import Containers
 
+LONGEST_WAIT = timedelta(seconds=10)
+"""Nothing is kept back longer, unless the clock was set back meanwhile."""
 SPACING = timedelta(seconds=2)
 """How far apart the steps of something long are written."""
 
@@ -30,6 +34,7 @@ class Publisher:
         self._node = node
         self._announce = announce
         self._written: dict[Key, datetime] = {}
+        self._allowance = Allowance()
 
     async def publish(self, declared: Declared, facts: Facts) -> float | None:
         """Write the status that the facts make, if it says anything new; returns the seconds after which it is worth a write.
@@ -40,12 +45,17 @@ class Publisher:
         """
         now = datetime.now(UTC)
         due = self._due(declared.key, facts)
-        if due is not None and now < due:
+        if due is not None and not is_due(due, LONGEST_WAIT, now):
             return (due - now).total_seconds()
         status = summarize(declared, facts, self._node, now)
         patch = difference(declared.status, status)
         if not patch:
             return None
+        wait = self._allowance.wait(declared.key)
+        # NB: an id that is taken out of the status can't wait, for then containerd forgets the container.
+        if wait > 0 and patch.get("containerID", "") is not None:
+            return wait
+        self._allowance.spend(declared.key)
         try:
             body = await self._api.patch_status(*declared.key, declared.uid, patch)
         except errors.NotFound:
@@ -69,3 +79,4 @@ class Publisher:
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._written.pop(key, None)
+        self._allowance.forget(key)

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from controller.agent.checks.state import Health
+from controller.agent.decision import is_ahead
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
 from controller.agent.identity import HISTORY_LENGTH, PastExit, StopCause
-from controller.agent.observation import ImagePhase, ObservedContainer, TaskState
+from controller.agent.observation import ImagePhase, ObservedContainer, TaskState, past_ends
 from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
 from controller.api.container import CheckResult, ContainerHealth, ContainerStatus, HealthStatus, PullProgress
 from controller.api.reasons import Reason
@@ -46,7 +47,7 @@ def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> Con
         oom_killed=last.oom_killed if last else None,
         restart_count=container.restarts if container else before.restart_count,
         next_restart_at=_seconds(facts.next_restart_at),
-        history=_history(container, before),
+        history=_history(facts, before, now),
         restarted_at=(container.restarted_at if container else declared.restarted_at) or None,
         stopped_by_user=_stopped_by_user(container, running=running),
         health=_health(facts.health),
@@ -98,17 +99,20 @@ def _started(declared: Declared, facts: Facts) -> datetime | None:
     return before.started_at if same else None
 
 
-def _history(container: ObservedContainer | None, before: ContainerStatus) -> list[PastRun]:
+def _history(facts: Facts, before: ContainerStatus, now: datetime) -> list[PastRun]:
     """The last ends, the latest first: those that the container remembers, then those of the status before."""
-    runs = [] if container is None else [_past(past) for past in container.history]
-    if container is not None and container.exit is not None:
-        ended = container.exit
-        runs.insert(
-            0, _past(PastExit(container.restarts, ended.code, ended.finished_at, ended.reason, ended.started_at))
-        )
-    known = {(run.restart, run.finished_at) for run in runs}
-    runs += [run for run in before.history if (run.restart, run.finished_at) not in known]
+    remembered = past_ends(facts.container) if facts.container is not None else facts.past
+    runs = [_past(past) for past in remembered]
+    runs += [run for run in before.history if not any(_is_same(one, run, now) for one in runs)]
     return runs[:HISTORY_LENGTH]
+
+
+def _is_same(remembered: PastRun, told: PastRun, now: datetime) -> bool:
+    """Whether the status tells of a run that the container remembers, perhaps with an end that was corrected since."""
+    if remembered.restart != told.restart:
+        return False
+    began = remembered.started_at is not None and remembered.started_at == told.started_at
+    return began or remembered.finished_at == told.finished_at or is_ahead(told.finished_at, now)
 
 
 def _past(past: PastExit) -> PastRun:

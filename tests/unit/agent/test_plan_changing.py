@@ -53,6 +53,7 @@ from tests.unit.agent.plan_tables import (
     Case,
     Said,
     check,
+    pending,
     table,
 )
 
@@ -145,7 +146,6 @@ OTHER_IMAGE = declared(image="registry.example.com/shop/web:1.5", generation=2)
         checked=False,
         failure=failure(CHANGED, Reason.USER_NOT_FOUND, None),
         actions=(RecordExit(ID),),
-        said=Said(ContainerState.EXITED, Reason.USER_NOT_FOUND, stalled=True),
     ),
     Case(
         "the running container of the former spec is stopped, with news of what changed",
@@ -172,12 +172,27 @@ OTHER_IMAGE = declared(image="registry.example.com/shop/web:1.5", generation=2)
         said=Said(ContainerState.RUNNING, Reason.RECREATING, progressing=True, not_before=ahead(1)),
     ),
     Case(
-        "one that was stopped for it is removed without more news",
+        "the end of one that was stopped for it is written down",
         CHANGED,
         (replace(OLD, task=ended(143), stop=mark(StopCause.RECREATE)),),
         image=present(CHANGED),
+        actions=(RecordExit(ID),),
+    ),
+    Case(
+        "then it is removed without more news, and its end kept in the status",
+        CHANGED,
+        (replace(OLD, task=ended(143), exit=ending(143, Reason.ERROR), stop=mark(StopCause.RECREATE)),),
+        image=present(CHANGED),
         actions=(RemoveContainer(ID),),
-        said=Said(ContainerState.EXITED, Reason.RECREATING, progressing=True, not_before=ago(1)),
+        said=pending(Reason.RECREATING, progressing=True),
+        say_first=True,
+    ),
+    Case(
+        "that its process has vanished is written down too",
+        CHANGED,
+        (replace(OLD, task=None, started_at=ago(30)),),
+        image=present(CHANGED),
+        actions=(RecordExit(ID, Reason.ERROR),),
     ),
     Case(
         "one that had ended by itself is removed, with news",
@@ -185,7 +200,8 @@ OTHER_IMAGE = declared(image="registry.example.com/shop/web:1.5", generation=2)
         (replace(OLD, task=None, exit=ending(0)),),
         image=present(CHANGED),
         actions=(RemoveContainer(ID, Announcement(Reason.RECREATING, RECREATED)),),
-        said=Said(ContainerState.EXITED, Reason.RECREATING, progressing=True, exit_code=0, not_before=ahead(1)),
+        said=pending(Reason.RECREATING, progressing=True),
+        say_first=True,
     ),
     Case(
         "one that was never started is removed",
@@ -233,8 +249,6 @@ OTHER_IMAGE = declared(image="registry.example.com/shop/web:1.5", generation=2)
         (replace(OLD, task=ended(3)),),
         image=pulling(OTHER_IMAGE, seconds=30),
         actions=(RecordExit(ID),),
-        said=Said(ContainerState.EXITED, Reason.PULLING, progressing=True, not_before=ago(29), transient=True),
-        look_again=ahead(2),
     ),
     Case(
         "and its process freed",
@@ -265,7 +279,8 @@ OTHER_IMAGE = declared(image="registry.example.com/shop/web:1.5", generation=2)
         (replace(OLD, task=None, stop=mark(), exit=ending(0)),),
         image=present(CHANGED),
         actions=(RemoveContainer(ID),),
-        said=Said(ContainerState.EXITED, Reason.RECREATING, progressing=True, exit_code=0, not_before=ago(1)),
+        said=pending(Reason.RECREATING, progressing=True),
+        say_first=True,
     ),
     Case(
         "a failure of the former spec says nothing of this one",

@@ -7,19 +7,20 @@ here. Set HYPOTHESIS_PROFILE=thorough for more examples, another seed each time.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.agent.identity import UID
-from controller.api.container import FINALIZER, ContainerState, DesiredState
+from controller.agent.identity import HISTORY_LENGTH, UID
+from controller.api.container import FINALIZER, ContainerSpec, ContainerState, ContainerStatus, DesiredState
+from controller.api.lifecycle import RestartPolicyName
 from controller.api.validation import read_status
 from controller.containerd.tasks import TaskStatus
 from tests.unit.agent.objects import FOREIGN
-from tests.unit.agent.world import StartFault, Unavailable, World, foreign_finalizers
+from tests.unit.agent.world import Life, StartFault, Unavailable, World, foreign_finalizers
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,28 @@ def dies_after(lines: int) -> Occurrence:
 
 def waits(seconds: float) -> Occurrence:
     def wait(world: World) -> None:
-        world.now += timedelta(seconds=seconds)
+        world.wait(seconds)
 
     return Occurrence(f"{seconds} s pass", wait)
 
 
 def ends(code: int) -> Occurrence:
     return Occurrence(f"the process ends with {code}", lambda world: world.process_ends(code), 2)
+
+
+def sets_clock(seconds: float) -> Occurrence:
+    return Occurrence(f"the node's clock is set by {seconds} s", lambda world: world.set_clock(seconds))
+
+
+def restarts(name: str, weight: int = 1, **policy: Any) -> Occurrence:
+    """The user gives the container a restart policy, and leaves the rest as it is."""
+
+    def edit(world: World) -> None:
+        if world.object is not None:
+            kept = {key: value for key, value in world.object["spec"].items() if key != "autoRemove"}
+            world.apply(**{**kept, "restartPolicy": {"name": name, **policy}})
+
+    return Occurrence(f"the restart policy becomes {name} {policy}", edit, weight)
 
 
 def fails(*faults: StartFault) -> Occurrence:
@@ -106,6 +122,12 @@ OCCURRENCES = [
     applies(resources={"limits": {"memory": "64Mi"}}, desiredState="Stopped"),
     applies(stopSignal="SIGINT"),
     applies(workingDir="not/absolute"),
+    applies(autoRemove=True),
+    restarts("Always", 2),
+    restarts("Always", backoff={"initialSeconds": 0, "maxSeconds": 0}),
+    restarts("UnlessStopped", backoff={"initialSeconds": 5, "factor": 3, "maxSeconds": 100, "resetAfterSeconds": 10}),
+    restarts("OnFailure", 2, maximumRetryCount=1, successExitCodes=[0, 143], backoff={"initialSeconds": 60}),
+    restarts("OnFailure", neverRestartExitCodes=[3]),
     asks_for("Running", 3),
     asks_for("Stopped", 3),
     asks_for("Paused", 1),
@@ -120,6 +142,13 @@ OCCURRENCES = [
     Occurrence("the pull fails", lambda world: world.pull_ends(well=False)),
     *(waits(seconds) for seconds in (0.2, 2, 11, 100)),
     *(ends(code) for code in (0, 3, 143)),
+    *(sets_clock(seconds) for seconds in (3600, -3600, 20, -20)),
+    Occurrence("the user asks for a restart", World.ask_for_restart),
+    Occurrence("the node is rebooted", World.reboots),
+    Occurrence("containerd loses sight of the processes", partial(World.containerd_is_unsure, unsure=True)),
+    Occurrence("containerd sees the processes again", partial(World.containerd_is_unsure, unsure=False), 2),
+    Occurrence("somebody freezes the processes", partial(World.somebody_freezes, frozen=True)),
+    Occurrence("somebody thaws the processes", partial(World.somebody_freezes, frozen=False)),
     sets("later processes ignore the stop signal", "polite", False),
     sets("later processes obey the stop signal", "polite", True),
     sets("the next kill has no effect", "kills_ignored", 1),
@@ -176,12 +205,35 @@ def judge_process(world: World) -> None:
     assert status.state is ContainerState.EXITED, "neither running nor ended"
     life = world.lives.get((declared.uid, declared.spec_hash))
     assert life is not None, "ended without a life"
-    if life.touched:
+    if not life.touched:
+        expected = life.last_exit if life.last_exit is not None else life.refused
+        assert status.exit_code == expected, "an end got lost, or was made up"
+        wanted_again = life.exit_was_asked_for and wanted is DesiredState.RUNNING
+        assert not wanted_again, "what was stopped and is wanted again does not run"
+    assert may_stay(declared.spec, life, status), "its policy would have it started again"
+
+
+def may_stay(spec: ContainerSpec, life: Life, status: ContainerStatus) -> bool:
+    """Whether a container that has ended may be left at that, by the words of FEATURES."""
+    policy = spec.restart_policy
+    refused = life.last_exit is None and life.refused is not None
+    unpaused = spec.desired_state is DesiredState.PAUSED and bool(status.stopped_by_user)
+    if policy.name is RestartPolicyName.NEVER or refused or unpaused:
+        return True
+    if status.exit_code in policy.never_restart_exit_codes:
+        return True
+    succeeded = policy.name is RestartPolicyName.ON_FAILURE and status.exit_code in policy.success_exit_codes
+    limit = policy.maximum_retry_count
+    return succeeded or (limit is not None and life.restarts_by_policy >= limit)
+
+
+def judge_history(world: World) -> None:
+    """Every end of every run is told, or five later ones are; those that somebody meddled with aside."""
+    declared = world.declared()
+    if declared is None or declared.deleting or declared.uid in world.meddled:
         return
-    expected = life.last_exit if life.last_exit is not None else life.refused
-    assert status.exit_code == expected, "an end got lost, or was made up"
-    wanted_again = life.exit_was_asked_for and wanted is DesiredState.RUNNING
-    assert not wanted_again, "what was stopped and is wanted again does not run"
+    told = [run.exit_code for run in declared.status.history]
+    assert told == world.ends.get(declared.uid, [])[::-1][:HISTORY_LENGTH], "an end is missing, or told twice"
 
 
 def live(world: World, occurrences: Sequence[Occurrence]) -> None:
@@ -200,6 +252,7 @@ def live(world: World, occurrences: Sequence[Occurrence]) -> None:
     assert world.writes == writes, "a look at a settled object writes"
     judge_object(world)
     judge_process(world)
+    judge_history(world)
 
 
 QUICK = settings(max_examples=1000, derandomize=True)

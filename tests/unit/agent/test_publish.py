@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from controller.agent.actions import Announcement
+from controller.agent.allowance import BURST, REFILL_SECONDS
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts, Verdict
 from controller.agent.publish import SPACING, Publisher
@@ -92,12 +93,42 @@ async def test_what_is_new_is_sent_once(publisher: Publisher, api: FakeAPI, stor
 
 
 async def test_what_may_pass_waits(publisher: Publisher, api: FakeAPI, store: DeclaredStore) -> None:
-    later = replace(RUNS, publish_after=datetime.now(UTC) + timedelta(seconds=60))
+    later = replace(RUNS, publish_after=datetime.now(UTC) + timedelta(seconds=9))
     wait = await publisher.publish(known(store), later)
-    assert wait == pytest.approx(60, abs=5)
+    assert wait == pytest.approx(9, abs=5)
     assert api.writes == []
     assert await publisher.publish(known(store), replace(later, publish_after=datetime.now(UTC))) is None
     assert len(api.writes) == 1
+
+
+async def test_what_waits_since_the_clock_was_set_back_waits_no_longer(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore
+) -> None:
+    later = replace(RUNS, publish_after=datetime.now(UTC) + timedelta(hours=1))
+    assert await publisher.publish(known(store), later) is None
+    assert len(api.writes) == 1
+
+
+async def test_what_changes_without_pause_is_written_rarely(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore
+) -> None:
+    waits = []
+    for number in range(BURST + 10):
+        facts = replace(RUNS, why=Verdict(Reason.RUNNING, str(number)))
+        waits.append(await publisher.publish(known(store), facts))
+    assert len(api.writes) == BURST
+    assert waits[:BURST] == [None] * BURST
+    assert all(wait is not None and 0 < wait <= REFILL_SECONDS for wait in waits[BURST:])
+
+
+async def test_an_id_is_taken_out_of_the_status_however_often_that_was_written(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore
+) -> None:
+    for number in range(BURST):
+        await publisher.publish(known(store), replace(RUNS, why=Verdict(Reason.RUNNING, str(number))))
+    gone = Facts(ContainerState.PENDING, Verdict(Reason.RECREATING))
+    assert await publisher.publish(known(store), gone) is None
+    assert known(store).status.container_id is None
 
 
 async def test_the_steps_of_something_long_are_spaced(publisher: Publisher, api: FakeAPI, store: DeclaredStore) -> None:

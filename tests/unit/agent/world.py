@@ -3,26 +3,33 @@
 containerd's half keeps what the real one keeps: records with labels, tasks, exit times. The agent's half executes actions in
 the order and with the crash points of `act`, `processes` and `removal`, and reads everything back through `from_records`;
 what lives in its memory only (when a process was started or killed, failures, the image) is gone with the agent. Laws that
-hold at every moment are checked where something changes.
+hold at every moment are checked where something changes: every step of a container's life is an edge of `life.EDGES`, a restart
+by the policy comes no sooner than declared and no more often, and nothing is started against the user's stop.
+
+Two clocks: the true time that passes, and the node's, which may be set forward and back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from controller.agent import identity
+from controller.agent import identity, life
 from controller.agent.actions import (
     Action,
     AddFinalizer,
     Again,
     CheckSuccessor,
+    CorrectTimes,
     CreateContainer,
+    DeleteObject,
     EnsureImage,
     FreeProcess,
     KillContainer,
     PauseContainer,
     RecordExit,
+    RecordFailedStart,
     RememberStop,
     RemoveContainer,
     RemoveFinalizer,
@@ -31,16 +38,19 @@ from controller.agent.actions import (
     StartContainer,
     UpdateResources,
 )
+from controller.agent.decision import is_ahead, is_due
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts
 from controller.agent.failures import FailureBook, StartFailed
 from controller.agent.identity import ExitRecord, StopCause, StopMark
-from controller.agent.observation import ImagePhase, Observation, ObservedContainer, ObservedImage
+from controller.agent.observation import ImagePhase, Observation, ObservedContainer, ObservedImage, past_ends
 from controller.agent.observed import from_records
 from controller.agent.plan import Plan, plan
+from controller.agent.publish import LONGEST_WAIT
 from controller.agent.runtimes import RuntimeMissing
 from controller.agent.status import difference, summarize
-from controller.api.container import FINALIZER, DesiredState
+from controller.api.container import FINALIZER, RESTARTED_AT_ANNOTATION, DesiredState
+from controller.api.lifecycle import RestartPolicyName
 from controller.api.reasons import Reason
 from controller.containerd.containers import ContainerRecord
 from controller.containerd.tasks import TaskRecord, TaskStatus
@@ -76,6 +86,8 @@ class Task:
     exited_at: datetime | None = None
     pending: int | None = None
     """A signal that waits for the thaw."""
+    unsure: bool = False
+    """Whether containerd can't tell how it is."""
 
 
 @dataclass
@@ -87,11 +99,25 @@ class Record:
     task: Task | None = None
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A moment by both clocks: the true time since the beginning, and how far the node's clock was set forward by then."""
+
+    elapsed: timedelta
+    forward: timedelta
+
+
 @dataclass
 class Life:
     """What a container of one object and spec went through, for the judgement in the end."""
 
     starts: int = 0
+    restarts_by_policy: int = 0
+    """Since it was started first, or by the user."""
+    short_runs: int = 0
+    """At least so many of its last runs were short."""
+    began: Moment | None = None
+    ended: Moment | None = None
     last_exit: int | None = None
     refused: int | None = None
     """The exit code of a start that failed for good."""
@@ -116,7 +142,18 @@ class Agent:
 class World:
     """Everything there is."""
 
-    now: datetime = BEGIN
+    elapsed: timedelta = timedelta()
+    """The true time since the beginning."""
+    offset: timedelta = timedelta()
+    """How wrong the node's clock is."""
+    forward: timedelta = timedelta()
+    """How far it was ever set forward, all in all."""
+    travelled: set[tuple[life.Phase, life.Phase, str]] = field(default_factory=set)
+    """The edges of `life.EDGES` that some container has gone along."""
+    meddled: set[str] = field(default_factory=set)
+    """Objects of which somebody took something, or an answer was lost."""
+    ends: dict[str, list[int]] = field(default_factory=dict)
+    """The exit codes of all runs of each object, the latest last."""
     object: dict[str, Any] | None = None
     records: dict[str, Record] = field(default_factory=dict)
     agent: Agent = field(default_factory=Agent)
@@ -142,7 +179,39 @@ class World:
     excused: set[str] = field(default_factory=set)
     """Ids that somebody removed while a status named them."""
 
+    # --- time -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """What the node's clock shows."""
+        return BEGIN + self.elapsed + self.offset
+
+    def wait(self, seconds: float) -> None:
+        self.elapsed += timedelta(seconds=seconds)
+
+    def wait_until(self, moment: datetime) -> None:
+        self.elapsed += max(moment - self.now, timedelta())
+
+    def set_clock(self, seconds: float) -> None:
+        """Somebody sets the node's clock, forward or back."""
+        step = timedelta(seconds=seconds)
+        self.offset += step
+        self.forward += max(step, timedelta())
+
+    def _moment(self) -> Moment:
+        return Moment(self.elapsed, self.forward)
+
+    def _passed(self, since: Moment) -> timedelta:
+        """How long ago it was, as true time and the steps of the clock could make it seem at most."""
+        return self.elapsed - since.elapsed + self.forward - since.forward
+
     # --- the user -------------------------------------------------------------------------------------------------------
+
+    def ask_for_restart(self) -> None:
+        """`kubectl annotate --overwrite … tallyman.dev/restartedAt=…`."""
+        if self.object is not None and "deletionTimestamp" not in self.object["metadata"]:
+            self.object["metadata"]["annotations"] = {RESTARTED_AT_ANNOTATION: f"request {self.version}"}
+            self._touch()
 
     def apply(self, finalizers: tuple[str, ...] = (), **spec: Any) -> None:
         """`kubectl apply` of a whole manifest."""
@@ -188,23 +257,49 @@ class World:
 
     def process_ends(self, code: int) -> None:
         """Every process that runs ends by itself."""
-        for container_id, record in self.records.items():
-            if record.task is not None and record.task.status is TaskStatus.RUNNING:
-                self._end(container_id, record.task, code)
+        with self._step(life.PROCESS):
+            for container_id, record in self.records.items():
+                if record.task is not None and record.task.status is TaskStatus.RUNNING:
+                    self._end(container_id, record.task, code)
 
     def task_is_removed(self) -> None:
-        """Somebody kills the processes and their shims."""
-        for container_id, record in self.records.items():
-            if record.task is not None:
-                record.task = None
-                self._life(container_id).touched = True
+        """The processes and their shims are gone."""
+        with self._step(life.NODE):
+            for container_id, record in self.records.items():
+                if record.task is not None:
+                    record.task = None
+                    self._meddled_with(container_id)
+
+    def reboots(self) -> None:
+        """The node is restarted."""
+        self.task_is_removed()
+        self.restart_agent()
+
+    def containerd_is_unsure(self, *, unsure: bool) -> None:
+        """containerd can't tell how the processes are, or can again."""
+        with self._step(life.CONTAINERD):
+            for record in self.records.values():
+                if record.task is not None and record.task.status is not TaskStatus.STOPPED:
+                    record.task.unsure = unsure
+
+    def somebody_freezes(self, *, frozen: bool) -> None:
+        """Somebody pauses or resumes the processes over containerd."""
+        usual, other = TaskStatus.RUNNING, TaskStatus.PAUSED
+        with self._step(life.SOMEBODY):
+            for container_id, record in self.records.items():
+                task = record.task
+                if task is not None and task.status is (usual if frozen else other):
+                    task.status = other if frozen else usual
+                    if not frozen and task.pending is not None:
+                        self._signal(container_id, task.pending)
 
     def records_are_removed(self) -> None:
         """Somebody removes the containers from containerd."""
-        for container_id in list(self.records):
-            self._life(container_id).touched = True
-            self.excused.add(container_id)
-            self._forget(container_id)
+        with self._step(life.SOMEBODY):
+            for container_id in list(self.records):
+                self._meddled_with(container_id)
+                self.excused.add(container_id)
+                self._forget(container_id)
 
     def _forget(self, container_id: str) -> None:
         del self.records[container_id]
@@ -215,9 +310,11 @@ class World:
 
     def _end(self, container_id: str, task: Task, status: int) -> None:
         was_asked = self._mark(container_id) is not None
-        task.status, task.exit_status, task.exited_at = TaskStatus.STOPPED, status, self.now
-        life = self._life(container_id)
-        life.last_exit, life.exit_was_asked_for = status, was_asked
+        self.wait(1)  # no two runs end in the same second, which is all that a status tells of
+        task.status, task.exit_status, task.exited_at, task.unsure = TaskStatus.STOPPED, status, self.now, False
+        mine = self._life(container_id)
+        mine.last_exit, mine.exit_was_asked_for, mine.ended = status, was_asked, self._moment()
+        self.ends.setdefault(self.records[container_id].labels[identity.UID], []).append(status)
 
     def _mark(self, container_id: str) -> StopMark | None:
         return identity.read_stop(self.records[container_id].labels)
@@ -225,6 +322,10 @@ class World:
     def _life(self, container_id: str) -> Life:
         labels = self.records[container_id].labels
         return self.lives.setdefault((labels[identity.UID], labels[identity.SPEC_HASH]), Life())
+
+    def _meddled_with(self, container_id: str) -> None:
+        self._life(container_id).touched = True
+        self.meddled.add(self.records[container_id].labels[identity.UID])
 
     def _label(self, container_id: str, labels: Mapping[str, str]) -> None:
         kept = self.records[container_id].labels
@@ -259,22 +360,45 @@ class World:
         )
 
     def _observed(self, container_id: str) -> ObservedContainer:
+        seen = self._seen(container_id)
+        unsure = self.agent.shims_unsure.setdefault(container_id, seen.task is None and seen.exit is not None)
+        return replace(seen, shim_unsure=unsure and seen.task is None)
+
+    def _seen(self, container_id: str) -> ObservedContainer:
+        """The container as containerd tells it, and as this agent remembers it."""
         record = self.records[container_id]
         known = ContainerRecord(container_id, record.labels, "", "", "", "", b"{}", record.created_at, None)
         task = record.task
         process = None
         if task is not None:
-            process = TaskRecord(container_id, task.status, 4711, task.exit_status, task.exited_at)
+            status = TaskStatus.UNKNOWN if task.unsure else task.status
+            process = TaskRecord(container_id, status, 4711, task.exit_status, task.exited_at)
         seen = from_records(known, process)
         assert seen is not None
-        unsure = self.agent.shims_unsure.setdefault(container_id, task is None and seen.exit is not None)
         return replace(
             seen,
-            shim_unsure=unsure and task is None,
             started_at=self.agent.started_at.get(container_id),
             signalled=container_id in self.agent.signalled and process is not None,
             killed_at=self.agent.killed_at.get(container_id) if process else None,
         )
+
+    @contextmanager
+    def _step(self, by: str) -> Iterator[None]:
+        """What happens within is one step of each container's life, and must be among those that there are."""
+        before = self._phases()
+        try:
+            yield
+        finally:
+            after = self._phases()
+            for one in before.keys() | after.keys():
+                edge = (before.get(one, life.Phase.ABSENT), after.get(one, life.Phase.ABSENT), by)
+                if edge[0] is not edge[1]:
+                    assert edge in life.KNOWN, f"no edge of a life: {edge}"
+                    self.travelled.add(edge)
+
+    def _phases(self) -> dict[str, life.Phase]:
+        declared = self.declared()
+        return {one: life.phase(declared, self._seen(one)) for one in self.records}
 
     def decide(self) -> Plan:
         declared, observation = self.declared(), self.observation()
@@ -313,7 +437,8 @@ class World:
             self._line()
             declared = self.declared()
             try:
-                self._perform(action, declared)
+                with self._step(type(action).__name__):
+                    self._perform(action, declared)
             except (Killed, Unavailable):
                 raise
             except Exception as error:
@@ -343,7 +468,7 @@ class World:
         declared = self.declared()
         if declared is None or self.object is None:
             return None
-        if facts.publish_after is not None and self.now < facts.publish_after:
+        if facts.publish_after is not None and not is_due(facts.publish_after, LONGEST_WAIT, self.now):
             return facts.publish_after
         named = facts.container.id if facts.container is not None else None
         assert named is None or named in self.records, "a status would name what is not registered"
@@ -400,6 +525,12 @@ class World:
                 self._label(action.id, {identity.RESOURCES: sure(declared).resources})
             case RecordExit():
                 self._record_exit(action)
+            case RecordFailedStart():
+                self._record_failed_start(action)
+            case CorrectTimes():
+                self._correct_times(action.id)
+            case DeleteObject():
+                self.delete()
             case FreeProcess():
                 ended = self.records[action.id].task
                 assert ended is None or ended.status is TaskStatus.STOPPED
@@ -423,7 +554,8 @@ class World:
             case FreeProcess():
                 assert state is None, "a process is freed without its runtime"
             case _:
-                assert isinstance(action, RecordExit | RememberStop), f"{action} without the runtime"
+                harmless = isinstance(action, RecordExit | RecordFailedStart | RememberStop | CorrectTimes)
+                assert harmless, f"{action} without the runtime"
 
     def _patch_finalizers(self, *, add: bool) -> None:
         if self.object is None:
@@ -531,7 +663,7 @@ class World:
             raise StartFailed(StartFailure(127 if fault == "not found" else 128, reason, fault))
         self._run(action.id, record.task)
         if fault == "answer lost":
-            self._life(action.id).touched = True
+            self._meddled_with(action.id)
             raise Unavailable
         self._line()
         self.agent.started_at[action.id] = self.now
@@ -542,9 +674,16 @@ class World:
 
     def _begin_again(self, container_id: str, again: Again) -> None:
         restarts = str(self._observed(container_id).restarts + 1)
-        life = self._life(container_id)
-        assert self._mark(container_id) is not None, "a restart that nobody asked for"
-        life.last_exit, life.exit_was_asked_for = None, False
+        mine = self._life(container_id)
+        if again.retries > 0:
+            self._check_policy(mine)
+            mine.restarts_by_policy += 1
+        else:
+            asked = again.restarted_at != self.records[container_id].labels.get(identity.RESTARTED_AT, "")
+            assert asked or self._mark(container_id) is not None, "a restart that nobody asked for"
+            mine.restarts_by_policy = mine.short_runs = 0
+        assert again.retries == mine.restarts_by_policy, "restarts by the policy are miscounted"
+        mine.last_exit, mine.exit_was_asked_for = None, False
         remembered = {
             identity.EXIT: "",
             identity.STOP: "",
@@ -552,6 +691,7 @@ class World:
             identity.RETRIES: str(again.retries),
             identity.SHORT_RUNS: str(again.short_runs),
             identity.RESTARTED_AT: again.restarted_at,
+            **identity.history_label(past_ends(self._seen(container_id))),
         }
         self._label(container_id, remembered)
         self.agent.started_at.pop(container_id, None)
@@ -559,12 +699,28 @@ class World:
         self.agent.killed_at.pop(container_id, None)
         self._line()
 
+    def _check_policy(self, mine: Life) -> None:
+        """The laws of a restart by the policy, in the words of FEATURES: allowed, not too soon, not too often."""
+        declared = self.declared()
+        assert declared is not None
+        assert declared.spec is not None
+        policy, backoff = declared.spec.restart_policy, declared.spec.restart_policy.backoff
+        assert policy.name is not RestartPolicyName.NEVER
+        assert mine.last_exit not in policy.never_restart_exit_codes
+        assert not (policy.name is RestartPolicyName.ON_FAILURE and mine.last_exit in policy.success_exit_codes)
+        limit = policy.maximum_retry_count
+        assert limit is None or mine.restarts_by_policy < limit, "it is started again too often"
+        wait = min(backoff.initial_seconds * backoff.factor ** max(mine.short_runs - 1, 0), backoff.max_seconds)
+        assert mine.ended is not None
+        assert self._passed(mine.ended).total_seconds() >= wait - 1e-3, "it is started again too soon"
+
     def _run(self, container_id: str, task: Task) -> None:
         task.status = TaskStatus.RUNNING
-        life = self._life(container_id)
-        life.starts += 1
-        life.refused = None
-        life.last_exit, life.exit_was_asked_for = None, False
+        mine = self._life(container_id)
+        mine.starts += 1
+        mine.refused = None
+        mine.last_exit, mine.exit_was_asked_for = None, False
+        mine.began = self._moment()
 
     def _remember_stop(self, container_id: str, cause: StopCause) -> None:
         self._label(container_id, identity.stop_label(StopMark(cause, self.now)))
@@ -607,8 +763,43 @@ class World:
             ended.code, ended.signal, at, False, ended.reason, ended.message, action.started_at, action.short_runs
         )
         self._label(action.id, identity.exit_label(record))
+        mine = self._life(action.id)
         if task is None:
-            self._life(action.id).last_exit = status
+            mine.last_exit, mine.ended = status, self._moment()
+        self._count_run(mine)
+
+    def _count_run(self, mine: Life) -> None:
+        """One more short run, unless it may have been stable."""
+        declared = self.declared()
+        if mine.began is None or mine.ended is None or declared is None or declared.spec is None:
+            mine.short_runs = 0
+            return
+        ran = self._passed(mine.began) - self._passed(mine.ended)
+        stable = ran.total_seconds() >= declared.spec.restart_policy.backoff.reset_after_seconds
+        mine.short_runs = 0 if stable else mine.short_runs + 1
+
+    def _record_failed_start(self, action: RecordFailedStart) -> None:
+        record = ExitRecord(
+            action.code, None, action.at, False, action.reason, action.message, short_runs=action.short_runs
+        )
+        assert self.records[action.id].task is None
+        self._label(action.id, identity.exit_label(record))
+        self.agent.failures.forget(KEY)
+        mine = self._life(action.id)
+        mine.last_exit, mine.ended, mine.refused = action.code, self._moment(), None
+        mine.short_runs += 1
+        self.ends.setdefault(self.records[action.id].labels[identity.UID], []).append(action.code)
+
+    def _correct_times(self, container_id: str) -> None:
+        seen = self._seen(container_id)
+        if seen.stop is not None and is_ahead(seen.stop.at, self.now):
+            self._label(container_id, identity.stop_label(replace(seen.stop, at=self.now)))
+        if seen.exit is not None and seen.task is None and is_ahead(seen.exit.finished_at, self.now):
+            self._label(container_id, identity.exit_label(replace(seen.exit, finished_at=self.now)))
+        if is_ahead(seen.killed_at, self.now):
+            del self.agent.killed_at[container_id]
+        if is_ahead(seen.started_at, self.now):
+            self.agent.started_at[container_id] = self.now
 
     def _remove(self, container_id: str) -> None:
         record = self.records[container_id]
@@ -639,14 +830,16 @@ class World:
                 continue
             if again is None:
                 return
-            self.now = max(again, self.now)
-        if self.runtime_gone or self.unfit:
-            return  # what is to be made is tried for ever
+            self.wait_until(again)
+        unsure = any(record.task is not None and record.task.unsure for record in self.records.values())
+        if self.runtime_gone or self.unfit or unsure:
+            return  # what is to be made is tried for ever, and so is what containerd can't tell
         raise AssertionError(f"no rest: {self.decide()}")
 
     def settle(self) -> None:
         """Let the agent run with everything working."""
         self.die_after = self.lost_at = None
+        self.containerd_is_unsure(unsure=False)
         self.runtime_gone = self.unfit = False
         self.start_faults.clear()
         self.lost_writes = self.lost_patches = self.kills_ignored = self.stuck_removals = 0
