@@ -1,4 +1,4 @@
-"""Writes the files that are made from the models: the CRDs and the tables of docs/container.md and docs/agent.md.
+"""Writes the files that are made from the models: the CRDs, and the tables of the pages in docs/.
 
 python -m hack.generate            # write them
 python -m hack.generate --check    # write nothing; show the difference and fail if there is one
@@ -13,13 +13,14 @@ import yaml
 
 from controller.api.container import GROUP, PLURAL
 from controller.api.crd import container_crd
-from hack import agent_tables
+from hack import agent_tables, life_tables
 from hack.reference_tables import with_tables
 
 ROOT: Final = Path(__file__).parent.parent
 CRD: Final = Path("crds") / f"{GROUP}_{PLURAL}.yaml"
 PAGE: Final = Path("docs") / "container.md"
 AGENT_PAGE: Final = Path("docs") / "agent.md"
+LIFE_PAGE: Final = Path("docs") / "lifecycle.md"
 _HEADER: Final = "# Generated from the models in controller/api by `python -m hack.generate`; do not edit.\n"
 
 
@@ -29,6 +30,7 @@ def generated() -> dict[Path, str]:
         CRD: _HEADER + yaml.safe_dump(container_crd(), sort_keys=False, allow_unicode=True, width=120),
         PAGE: with_tables((ROOT / PAGE).read_text()),
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
+        LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
     }
 
 

@@ -57,7 +57,7 @@ def _by_policy(
         told = endings.with_more(ended.message or endings.text(ended), "it stays so until it is restarted")
         return _staying(spec, current, ended, Verdict(Reason.UNHEALTHY, told), stuck=True)
     follows = after_unhealthy if cause is StopCause.HEALTH_RESTART else after_exit
-    match follows(spec.restart_policy, ended, current):
+    match follows(spec.restart_policy, ended, current.retries):
         case Restart(at=at) if now >= at:
             again = Again(current.retries + 1, ended.short_runs, current.restarted_at)
             return _start_again(declared, current, observed, now, again)
@@ -65,6 +65,21 @@ def _by_policy(
             return _waiting_to_restart(current, ended, at)
         case Stay(reason=reason, message=message, stuck=stuck):
             return _staying(spec, current, ended, Verdict(reason, message or endings.text(ended)), stuck=stuck)
+
+
+def told_by_status(declared: Declared, spec: ContainerSpec, now: datetime) -> Plan | None:
+    """An end that only the status remembers, and that the restart policy leaves at that; None when the container is to be made.
+
+    How often the policy has started it is not in the status; all restarts are, which are as many or more.
+    """
+    told = endings.in_status(declared)
+    if told is None or told.facts is None or told.facts.exit is None or told.facts.stalled is not None:
+        return told
+    match after_exit(spec.restart_policy, told.facts.exit, declared.status.restart_count or 0):
+        case Restart(at=at):
+            return None if now >= at else replace(told, look_again=at)
+        case Stay():
+            return told
 
 
 def _start_again(

@@ -188,7 +188,7 @@ def _without_container(declared: Declared, spec: ContainerSpec, observed: Observ
     if spec.desired_state is DesiredState.STOPPED:
         why = Verdict(Reason.STOPPED, "desiredState is Stopped, and nothing was made yet")
         return Plan(facts=Facts(ContainerState.PENDING, why), forget_failure=True)
-    held_back = endings.of_attempt(declared, observed, now) or endings.in_status(declared)
+    held_back = endings.of_attempt(declared, observed, now) or aftermath.told_by_status(declared, spec, now)
     if held_back is not None:
         return aftermath.removed_when_ended(spec, held_back)
     held_back = _image(declared, observed, now, None)

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from controller.agent import endings
 from controller.agent.identity import ExitRecord
-from controller.agent.observation import ObservedContainer
 from controller.api.lifecycle import Backoff, RestartPolicy, RestartPolicyName
 from controller.api.reasons import Reason
 
@@ -29,8 +28,8 @@ class Stay:
     stuck: bool = False
 
 
-def after_exit(policy: RestartPolicy, ended: ExitRecord, current: ObservedContainer) -> Restart | Stay:
-    """What follows from an end that nobody asked for."""
+def after_exit(policy: RestartPolicy, ended: ExitRecord, retries: int) -> Restart | Stay:
+    """What follows from an end that nobody asked for, after so many restarts by the policy."""
     success = ended.code in policy.success_exit_codes
     told = Stay(Reason.COMPLETED if success else _failure(ended), ended.message)
     if policy.name is RestartPolicyName.NEVER:
@@ -40,18 +39,18 @@ def after_exit(policy: RestartPolicy, ended: ExitRecord, current: ObservedContai
         return Stay(Reason.RESTART_EXCLUDED, message, stuck=True)
     if policy.name is RestartPolicyName.ON_FAILURE and success:
         return told
-    return _again(policy, ended, current)
+    return _again(policy, ended, retries)
 
 
-def after_unhealthy(policy: RestartPolicy, ended: ExitRecord, current: ObservedContainer) -> Restart | Stay:
+def after_unhealthy(policy: RestartPolicy, ended: ExitRecord, retries: int) -> Restart | Stay:
     """What follows from an end that `healthCheck.onFailure: Restart` asked for: whatever the policy's name and the exit code."""
-    return _again(policy, ended, current)
+    return _again(policy, ended, retries)
 
 
-def _again(policy: RestartPolicy, ended: ExitRecord, current: ObservedContainer) -> Restart | Stay:
+def _again(policy: RestartPolicy, ended: ExitRecord, retries: int) -> Restart | Stay:
     limit = policy.maximum_retry_count
-    if limit is not None and current.retries >= limit:
-        limited = f"it was started again {current.retries} times, which is the limit"
+    if limit is not None and retries >= limit:
+        limited = f"it was started again {retries} times, which is the limit"
         message = endings.with_more(ended.message, limited)
         return Stay(Reason.RETRY_LIMIT_REACHED, message, stuck=True)
     return Restart(ended.finished_at + wait(policy.backoff, ended.short_runs))

@@ -111,8 +111,9 @@ def _is_same(remembered: PastRun, told: PastRun, now: datetime) -> bool:
     """Whether the status tells of a run that the container remembers, perhaps with an end that was corrected since."""
     if remembered.restart != told.restart:
         return False
-    began = remembered.started_at is not None and remembered.started_at == told.started_at
-    return began or remembered.finished_at == told.finished_at or is_ahead(told.finished_at, now)
+    if remembered.started_at is not None and told.started_at is not None:
+        return remembered.started_at == told.started_at
+    return remembered.finished_at == told.finished_at or is_ahead(told.finished_at, now)
 
 
 def _past(past: PastExit) -> PastRun:

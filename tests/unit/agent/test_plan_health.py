@@ -158,8 +158,8 @@ def test_a_run_that_was_never_well_does_not_pass_for_stable(ran: float, runs: in
 def test_retries_have_their_limit_whatever_the_exit_code() -> None:
     policy = RestartPolicy.model_validate({"name": "OnFailure", "maximumRetryCount": 2, "neverRestartExitCodes": [143]})
     end = ending(143, Reason.UNHEALTHY, NOW)
-    assert isinstance(after_unhealthy(policy, end, container(retries=1)), Restart)
-    stay = after_unhealthy(policy, end, container(retries=2))
+    assert isinstance(after_unhealthy(policy, end, 1), Restart)
+    stay = after_unhealthy(policy, end, 2)
     assert isinstance(stay, Stay)
     assert stay.reason is Reason.RETRY_LIMIT_REACHED
 

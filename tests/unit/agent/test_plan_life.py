@@ -111,6 +111,11 @@ def replaced(world: World) -> None:
     world.apply()
 
 
+UNSEEN = Occurrence("containerd loses sight of the processes", partial(World.containerd_is_unsure, unsure=True))
+SEEN = Occurrence("containerd sees the processes again", partial(World.containerd_is_unsure, unsure=False), 2)
+FREEZES = Occurrence("somebody freezes the processes", partial(World.somebody_freezes, frozen=True))
+THAWS = Occurrence("somebody thaws the processes", partial(World.somebody_freezes, frozen=False))
+
 OCCURRENCES = [
     applies(),
     applies(args=["b"]),
@@ -145,10 +150,10 @@ OCCURRENCES = [
     *(sets_clock(seconds) for seconds in (3600, -3600, 20, -20)),
     Occurrence("the user asks for a restart", World.ask_for_restart),
     Occurrence("the node is rebooted", World.reboots),
-    Occurrence("containerd loses sight of the processes", partial(World.containerd_is_unsure, unsure=True)),
-    Occurrence("containerd sees the processes again", partial(World.containerd_is_unsure, unsure=False), 2),
-    Occurrence("somebody freezes the processes", partial(World.somebody_freezes, frozen=True)),
-    Occurrence("somebody thaws the processes", partial(World.somebody_freezes, frozen=False)),
+    UNSEEN,
+    SEEN,
+    FREEZES,
+    THAWS,
     sets("later processes ignore the stop signal", "polite", False),
     sets("later processes obey the stop signal", "polite", True),
     sets("the next kill has no effect", "kills_ignored", 1),

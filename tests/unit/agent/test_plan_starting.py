@@ -141,12 +141,16 @@ from tests.unit.agent.plan_tables import (
         declared(status=status_of(BASE, state="Running", startedAt="2026-11-22T09:00:00Z")),
         image=present(),
         actions=(CreateContainer(VANISHED), StartContainer(ID)),
+        said=pending(Reason.PROGRESSING, progressing=True),
+        say_first=True,
     ),
     Case(
         "that the former spec's container is gone is no news",
         declared(args=["-v"], status=status_of(BASE, state="Running")),
         image=present(),
         actions=(CreateContainer(), StartContainer(container_id(BASE.uid, declared(args=["-v"]).spec_hash))),
+        said=pending(Reason.PROGRESSING, progressing=True),
+        say_first=True,
     ),
 )  # fmt: skip
 @pytest.mark.feature("L1", "I2")

@@ -8,14 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.agent.identity import ExitRecord
-from controller.agent.observation import ObservedContainer
 from controller.agent.restarting import Restart, Stay, after_exit, short_runs, wait
 from controller.api.lifecycle import Backoff, RestartPolicy
 from controller.api.reasons import Reason
 from controller.oci import exits
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CONTAINER = ObservedContainer(id="c" * 64, key=("shop", "web"), uid="u", spec_hash="h")
 BACKOFFS = st.builds(
     Backoff,
     initial_seconds=st.floats(0, 10),
@@ -79,7 +77,7 @@ def policy(**fields: object) -> RestartPolicy:
     ],
 )
 def test_the_policy_decides(restart_policy: RestartPolicy, code: int, retries: int, expected: Reason | None) -> None:
-    decided = after_exit(restart_policy, ended(code), replace(CONTAINER, retries=retries))
+    decided = after_exit(restart_policy, ended(code), retries)
 
     assert (decided.reason if isinstance(decided, Stay) else None) == expected
 
@@ -102,7 +100,7 @@ def test_a_wait_is_never_shorter_than_declared_nor_longer_than_the_cap(backoff: 
 def test_a_restart_waits_from_the_end_on() -> None:
     always = policy(name="Always", backoff={"initialSeconds": 3})
 
-    assert after_exit(always, ended(1), CONTAINER) == Restart(NOW + timedelta(seconds=3))
+    assert after_exit(always, ended(1), 0) == Restart(NOW + timedelta(seconds=3))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_short_runs_are_counted(began: timedelta | None, before: int, expected: 
 def test_what_is_to_be_said_of_a_limit_comes_before_what_the_process_printed() -> None:
     noisy = replace(ended(1), message="ended with exit code 1; last output:\nboom; boom")
     limited = policy(name="OnFailure", maximumRetryCount=3)
-    stay = after_exit(limited, noisy, replace(CONTAINER, retries=3))
+    stay = after_exit(limited, noisy, 3)
     assert isinstance(stay, Stay)
     assert stay.message == (
         "ended with exit code 1; it was started again 3 times, which is the limit; last output:\nboom; boom"
