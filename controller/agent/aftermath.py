@@ -137,18 +137,11 @@ def record(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, now: datetime, vanished: Reason | None = None
 ) -> RecordExit:
     """The end of a run, with what the restart policy must know of it later."""
-    began = _began(declared, current)
+    began = endings.began(declared, current)
     ended = (current.task.exited_at if current.task is not None else None) or now
     until, spared = unhealthy.counted_from(spec, current, ended)
     runs = short_runs(spec.restart_policy.backoff, current.short_runs, began, until, spared)
     return RecordExit(current.id, vanished, began, runs)
-
-
-def _began(declared: Declared, current: ObservedContainer) -> datetime | None:
-    """When the present run began: as this agent saw it, else as the status has it for the same run."""
-    status = declared.status
-    same = status.container_id == current.id and (status.restart_count or 0) == current.restarts
-    return current.started_at or (status.started_at if same else None)
 
 
 def why_vanished(current: ObservedContainer, observed: Observation) -> Reason:

@@ -123,13 +123,20 @@ def _last_reason(status: ContainerStatus) -> Reason:
     return Reason(last.reason) if last is not None and known else Reason.ERROR
 
 
-def to_record(current: ObservedContainer | None) -> tuple[Action, ...]:
+def began(declared: Declared, current: ObservedContainer) -> datetime | None:
+    """When the present run began: as this agent saw it, else as the status has it for the same run."""
+    status = declared.status
+    same = status.container_id == current.id and (status.restart_count or 0) == current.restarts
+    return current.started_at or (status.started_at if same else None)
+
+
+def to_record(declared: Declared, current: ObservedContainer | None) -> tuple[Action, ...]:
     """A process that has ended and still holds its place."""
     if current is None or current.task is None or current.task.state is not TaskState.STOPPED:
         return ()
     if life.is_recorded(current):
         return (FreeProcess(current.id),)
-    return (RecordExit(current.id, None, current.started_at, current.short_runs + 1),)
+    return (RecordExit(current.id, None, began(declared, current), current.short_runs + 1),)
 
 
 def facts(current: ObservedContainer, ended: ExitRecord, why: Verdict) -> Facts:

@@ -178,7 +178,7 @@ def _invalid(declared: Declared, current: ObservedContainer | None) -> Plan:
     facts = Facts(
         engine_state(current), why, stalled=why, refused=why, container=current, exit=current.exit if current else None
     )
-    return Plan(endings.to_record(current), facts)
+    return Plan(endings.to_record(declared, current), facts)
 
 
 # --- no container yet ---------------------------------------------------------------------------------------------------
@@ -241,10 +241,10 @@ def _outdated(
         return _with_container(declared, spec, current, observed, now)
     image = _image(declared, observed, now, current)
     if image is not None:
-        return replace(image, actions=(*endings.to_record(current), *image.actions))
+        return replace(image, actions=(*endings.to_record(declared, current), *image.actions))
     unsure = _successor(declared, current, observed, now)
     if unsure is not None:
-        return replace(unsure, actions=(*endings.to_record(current), *unsure.actions))
+        return replace(unsure, actions=(*endings.to_record(declared, current), *unsure.actions))
     changed = ", ".join(changed_fields(current.fingerprint, declared.fingerprint)) or "the spec"
     news = Announcement(Reason.RECREATING, f"changed: {changed}; the container is replaced")
     step = stopping.tear_down(current, StopCause.RECREATE, stopping.manner(current, spec), now, news)

@@ -113,7 +113,8 @@ def _is_same(remembered: PastRun, told: PastRun, now: datetime) -> bool:
         return False
     if remembered.started_at is not None and told.started_at is not None:
         return remembered.started_at == told.started_at
-    return remembered.finished_at == told.finished_at or is_ahead(told.finished_at, now)
+    corrected = is_ahead(told.finished_at, now) and remembered.exit_code == told.exit_code
+    return corrected or remembered.finished_at == told.finished_at
 
 
 def _past(past: PastExit) -> PastRun:
