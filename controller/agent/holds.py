@@ -95,7 +95,7 @@ def unless_held(
         return decided
     if hold.holds(decided.actions, decided.facts):
         facts = replace(hold.facts(engine_state(current), current), image=observed.image, health=observed.health)
-        return Plan(endings.to_record(current), facts, hold.look_again)
+        return Plan(endings.to_record(declared, current), facts, hold.look_again)
     return replace(decided, facts=hold.remarked(decided.facts))
 
 
