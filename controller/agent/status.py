@@ -109,12 +109,12 @@ def _history(facts: Facts, before: ContainerStatus, now: datetime) -> list[PastR
 
 def _is_same(remembered: PastRun, told: PastRun, now: datetime) -> bool:
     """Whether the status tells of a run that the container remembers, perhaps with an end that was corrected since."""
-    if remembered.restart != told.restart:
+    # NB: two containers of one object, each in its first run, may begin and end within the same second.
+    if (remembered.restart, remembered.exit_code) != (told.restart, told.exit_code):
         return False
     if remembered.started_at is not None and told.started_at is not None:
         return remembered.started_at == told.started_at
-    corrected = is_ahead(told.finished_at, now) and remembered.exit_code == told.exit_code
-    return corrected or remembered.finished_at == told.finished_at
+    return remembered.finished_at == told.finished_at or is_ahead(told.finished_at, now)
 
 
 def _past(past: PastExit) -> PastRun:

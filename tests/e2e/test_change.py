@@ -38,6 +38,21 @@ def test_a_field_that_cannot_change_in_place_replaces_the_container_once(namespa
     assert len(node.containers(namespace.name)) == len(CHANGES)
 
 
+@pytest.mark.feature("D5", "L9")
+def test_the_end_of_a_container_that_is_replaced_stays_in_the_history(namespace: Namespace) -> None:
+    namespace.shell("web", "exit 3")
+    namespace.wait("web", has_exited)
+    obedient = "trap 'exit 4' TERM; while :; do sleep 0.02; done"
+    namespace.change("web", command=["sh", "-c", obedient], terminationGracePeriodSeconds=60)
+    namespace.running("web")
+    namespace.change("web", command=["sh", "-c", f"{obedient} # another"])
+    body = namespace.wait("web", lambda body: is_running(body) and len(status(body)["history"]) == 2)
+
+    codes = [run["exitCode"] for run in status(body)["history"]]
+    assert codes[1] == 3
+    assert codes[0] in (4, 143), "its trap was set, or was not yet"
+
+
 @pytest.mark.feature("D5")
 def test_resources_change_in_the_running_container(namespace: Namespace, node: Node) -> None:
     namespace.sleeper("web", resources={"limits": {"memory": "64Mi", "pids": 20}})

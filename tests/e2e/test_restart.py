@@ -60,6 +60,35 @@ def test_some_exit_codes_are_success_and_some_forbid_a_restart(namespace: Namesp
     assert status(namespace.wait("final", because("RestartExcluded")))["restartCount"] == 0
 
 
+@pytest.mark.feature("L4", "L9")
+def test_a_start_that_fails_is_up_to_the_policy_also_over_a_restart_of_the_agent(
+    namespace: Namespace, node: Node, agent: AgentProcess
+) -> None:
+    patient = {"initialSeconds": 600, "maxSeconds": 600}
+    limited = {"name": "OnFailure", "maximumRetryCount": 2, "backoff": QUICK}
+    namespace.create("typo", command=["/no/such"], restartPolicy=limited)
+    namespace.create("final", command=["/no/such"], restartPolicy={"name": "Always", "neverRestartExitCodes": [127]})
+    namespace.create("patient", command=["/no/such"], restartPolicy={"name": "Always", "backoff": patient})
+
+    body = namespace.wait("typo", because("RetryLimitReached"))
+    assert (status(body)["restartCount"], status(body)["exitCode"]) == (2, 127)
+    told = [(run["restart"], run["exitCode"], run["reason"]) for run in status(body)["history"]]
+    assert told == [(number, 127, "CommandNotFound") for number in (2, 1, 0)]
+    assert "/no/such" in condition(body, "Ready")["message"]
+    assert status(namespace.wait("final", because("RestartExcluded")))["restartCount"] == 0
+    waits = namespace.wait("patient", because("CrashLoopBackOff"))
+    assert status(waits)["state"] == "Restarting"
+
+    agent.kill()
+    agent.start()
+    namespace.sleeper("after")
+    namespace.running("after")
+    for name, before in (("typo", body), ("patient", waits)):
+        assert status(namespace.get(name)) == status(before), "another agent begins nothing anew"
+    namespace.change("patient", command=["sleep", "1000000"])
+    namespace.running("patient")
+
+
 @pytest.mark.feature("L10")
 def test_an_annotation_restarts_a_container_once(namespace: Namespace) -> None:
     namespace.sleeper("web")

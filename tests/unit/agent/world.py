@@ -658,7 +658,8 @@ class World:
             raise Unavailable
         if fault in ("not found", "node unfit"):
             record.task = None
-            self._life(action.id).refused = 127 if fault == "not found" else None
+            mine = self._life(action.id)
+            mine.refused, mine.ended = 127 if fault == "not found" else None, self._moment()
             reason = Reason.COMMAND_NOT_FOUND if fault == "not found" else Reason.RUNTIME_MISSING
             raise StartFailed(StartFailure(127 if fault == "not found" else 128, reason, fault))
         self._run(action.id, record.task)
@@ -786,7 +787,7 @@ class World:
         self._label(action.id, identity.exit_label(record))
         self.agent.failures.forget(KEY)
         mine = self._life(action.id)
-        mine.last_exit, mine.ended, mine.refused = action.code, self._moment(), None
+        mine.last_exit, mine.refused = action.code, None
         mine.short_runs += 1
         self.ends.setdefault(self.records[action.id].labels[identity.UID], []).append(action.code)
 
