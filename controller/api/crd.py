@@ -9,6 +9,7 @@ Within lists the agent's models fill in; a default written by the API server the
 manifest a change, as a list is replaced whole. False and empty are not written either: absent says the same.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -152,11 +153,11 @@ class _Conversion:
         return beside
 
     def _description(self, source: Mapping[str, Any]) -> str:
-        """The field's description; a default that is a plain value is told at its end."""
+        """The field's description; a default that is a plain value is told at its end, in the words of the manifest."""
         text, default = str(source.get("description", "")), source.get("default")
-        if not self.tells_defaults or "Default:" in text or not isinstance(default, str | int) or default == "":
+        if not self.tells_defaults or "Default:" in text or not _is_plain(default):
             return text
-        return f"{text} Default: `{str(default).lower() if isinstance(default, bool) else default}`."
+        return f"{text} Default: `{default if isinstance(default, str) else json.dumps(default)}`."
 
 
 def _type(source: Mapping[str, Any]) -> Schema:
@@ -170,8 +171,15 @@ def _type(source: Mapping[str, Any]) -> Schema:
     return schema
 
 
+def _is_plain(default: object) -> bool:
+    """Whether a default says something in a few characters: true or false, a number, a text, or a list of them, none empty."""
+    if isinstance(default, list):
+        return bool(default) and all(isinstance(one, str | int | float) for one in default)
+    return isinstance(default, str | int | float) and default != ""
+
+
 def _is_written(source: Mapping[str, Any]) -> bool:
     """Whether the API server shall write the default: a number, a non-empty text, or an object marked as PINNED."""
     default = source.get("default")
-    scalar = isinstance(default, str | int) and not isinstance(default, bool) and default != ""
+    scalar = isinstance(default, str | int | float) and not isinstance(default, bool) and default != ""
     return scalar or source.get("x-pinned") is True

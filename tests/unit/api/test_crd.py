@@ -98,6 +98,7 @@ def test_exactly_these_defaults_are_written_by_the_api_server() -> None:
         "spec.desiredState": "Running",
         "spec.terminationGracePeriodSeconds": 10,
         "spec.restartPolicy.name": "Never",
+        "spec.restartPolicy.backoff.initialSeconds": 0.1,
         "spec.restartPolicy.backoff.factor": 2,
         "spec.restartPolicy.backoff.maxSeconds": 60,
         "spec.restartPolicy.backoff.resetAfterSeconds": 10,

@@ -9,6 +9,7 @@ from controller.api.container import ContainerSpec, ContainerState, ContainerSta
 from controller.api.model import wire_name
 from controller.api.reasons import Reason
 from hack.reference_tables import fields_with_a_table, with_tables
+from tests.unit.api.test_crd import FIELDS as SCHEMAS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "container.md").read_text()
 
@@ -24,6 +25,24 @@ def test_every_field_of_the_status_has_a_row() -> None:
 @pytest.mark.parametrize("path", ["securityContext.seccompProfile.localhostProfile", "mounts[].hostPath.path"])
 def test_fields_within_fields_have_rows_of_their_own(path: str) -> None:
     assert f"| `{path}` |" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [
+        ("desiredState", "Running"),
+        ("restartPolicy.backoff.initialSeconds", "0.1"),
+        ("restartPolicy.backoff.factor", "2"),
+        ("restartPolicy.successExitCodes", "[0]"),
+        ("autoRemove", "false"),
+        ("logging.maxSize", "10Mi"),
+    ],
+)
+def test_defaults_are_told_in_the_table_and_by_kubectl_explain(path: str, default: str) -> None:
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{path}` |")]
+
+    assert row.split(" | ")[2] == f"`{default}`"
+    assert dict(SCHEMAS)[f"spec.{path}"]["description"].endswith(f" Default: `{default}`.")
 
 
 @pytest.mark.parametrize("reason", Reason)
