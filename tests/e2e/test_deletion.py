@@ -9,7 +9,7 @@ from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import FINALIZER, NODE_LABEL, Namespace
 from tests.e2e.node import Node
-from tests.e2e.objects import FOREVER, Body, because, container_id, has_exited, is_running, status
+from tests.e2e.objects import FOREVER, Body, because, container_id, has_exited, in_state, is_running, status
 
 FOREIGN = "example.com/keep"
 
@@ -147,6 +147,28 @@ def test_a_deleted_container_has_its_grace_period(namespace: Namespace, node: No
     namespace.wait("web", lambda now: status(now)["state"] == "Removing", "is being removed")
     assert node.has(container_id(body))
     namespace.wait_gone("web")
+    assert node.of(namespace.name, "web") == []
+
+
+@pytest.mark.feature("D6", "L8")
+def test_a_paused_container_that_is_deleted_is_thawed_and_obeys_its_signal(
+    namespace: Namespace, node: Node, shared: Path
+) -> None:
+    namespace.shell(
+        "web",
+        "trap 'touch /shared/obeyed; exit 0' TERM; touch /shared/ready; while :; do sleep 0.02; done",
+        terminationGracePeriodSeconds=600,
+        mounts=[{"mountPath": "/shared", "hostPath": {"path": str(shared)}}],
+    )
+    namespace.running("web")
+    waiting.until((shared / "ready").exists, "the trap set")
+    namespace.change("web", desiredState="Paused")
+    namespace.wait("web", in_state("Paused"))
+
+    namespace.delete("web")
+    namespace.wait_gone("web")
+
+    assert (shared / "obeyed").exists()
     assert node.of(namespace.name, "web") == []
 
 

@@ -1,16 +1,23 @@
 """What is started again, when, and how often; and what goes by itself."""
 
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
 from tests.e2e.node import Node
-from tests.e2e.objects import because, condition, container_id, has_exited, status
+from tests.e2e.objects import Body, because, condition, container_id, has_exited, in_state, status
 from tests.e2e.pages import value
 
 QUICK = {"initialSeconds": 0.1, "factor": 1, "maxSeconds": 0.1}
+
+
+def _seconds_between(later: str, earlier: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
 def _has_restarted(times: int) -> Any:
@@ -100,6 +107,97 @@ def test_an_annotation_restarts_a_container_once(namespace: Namespace) -> None:
     assert container_id(body) == container_id(first)
     assert status(body)["pid"] != status(first)["pid"]
     assert status(body)["restartedAt"] == "2026-01-01T00:00:00Z"
+
+
+def _ask(namespace: Namespace, when: str) -> None:
+    namespace.patch("web", {"metadata": {"annotations": {"tallyman.dev/restartedAt": when}}})
+
+
+def _trapping(namespace: Namespace, shared: Path, trap: str, grace: int) -> Body:
+    """A container that has its trap set, surely, and writes down each of its runs."""
+    namespace.shell(
+        "web",
+        f"{trap}; echo run >> /shared/runs; while :; do sleep 0.02; done",
+        terminationGracePeriodSeconds=grace,
+        mounts=[{"mountPath": "/shared", "hostPath": {"path": str(shared)}}],
+    )
+    body = namespace.running("web")
+    _wait_runs(shared, 1)
+    return body
+
+
+def _wait_runs(shared: Path, count: int) -> None:
+    runs = shared / "runs"
+    waiting.until(
+        lambda: runs.exists() and len(runs.read_text().splitlines()) == count, f"run {count} has its trap set"
+    )
+
+
+@pytest.mark.feature("L10", "L7")
+def test_a_restart_on_request_is_obeyed_within_the_grace_period(namespace: Namespace, node: Node, shared: Path) -> None:
+    first = _trapping(namespace, shared, "trap 'exit 7' TERM", grace=600)
+
+    _ask(namespace, "2026-01-01T00:00:00Z")
+    body = namespace.wait("web", _has_restarted(1))
+    _wait_runs(shared, 2)
+
+    assert [(run["restart"], run["exitCode"]) for run in status(body)["history"]] == [(0, 7)]
+    assert container_id(body) == container_id(first)
+    assert namespace.events("web", "Killing") == []
+    assert [one.id for one in node.of(namespace.name, "web")] == [container_id(body)]
+
+
+@pytest.mark.feature("L10", "L7")
+def test_who_ignores_the_request_for_a_restart_is_killed_after_the_grace_period(
+    namespace: Namespace, shared: Path
+) -> None:
+    _trapping(namespace, shared, "trap '' TERM", grace=1)
+
+    _ask(namespace, "2026-01-01T00:00:00Z")
+    body = namespace.wait("web", _has_restarted(1))
+    _wait_runs(shared, 2)
+
+    [run] = status(body)["history"]
+    assert (run["restart"], run["exitCode"]) == (0, 137)
+    assert _seconds_between(status(body)["startedAt"], status(namespace.get("web"))["history"][0]["startedAt"]) >= 1
+    waiting.until(lambda: namespace.events("web", "Killing"), "the kill is told")
+
+
+@pytest.mark.feature("L10", "L8")
+@pytest.mark.parametrize(("trap", "grace", "code"), [("trap 'exit 7' TERM", 600, 7), ("trap '' TERM", 1, 137)])
+def test_a_paused_container_is_restarted_on_request_and_paused_again(
+    namespace: Namespace, shared: Path, trap: str, grace: int, code: int
+) -> None:
+    first = _trapping(namespace, shared, trap, grace)
+    namespace.change("web", desiredState="Paused")
+    namespace.wait("web", in_state("Paused"))
+
+    _ask(namespace, "2026-01-01T00:00:00Z")
+    body = namespace.wait("web", lambda body: in_state("Paused")(body) and status(body)["restartCount"] == 1)
+
+    assert status(body)["pid"] != status(first)["pid"]
+    assert [run["exitCode"] for run in status(body)["history"]] == [code]
+    namespace.change("web", desiredState="Running")
+    assert status(namespace.running("web"))["restartCount"] == 1
+    _wait_runs(shared, 2)
+
+
+@pytest.mark.feature("L10", "L7")
+def test_what_its_user_has_stopped_is_not_started_by_a_request(namespace: Namespace, shared: Path) -> None:
+    _trapping(namespace, shared, "trap 'exit 7' TERM", grace=600)
+    namespace.patch(
+        "web",
+        {
+            "metadata": {"annotations": {"tallyman.dev/restartedAt": "2026-01-01T00:00:00Z"}},
+            "spec": {"desiredState": "Stopped"},
+        },
+    )
+
+    body = namespace.wait("web", because("Stopped"))
+    assert (status(body)["state"], status(body)["restartCount"]) == ("Exited", 0)
+    namespace.change("web", desiredState="Running")
+    assert status(namespace.running("web"))["restartCount"] == 1
+    _wait_runs(shared, 2)
 
 
 @pytest.mark.feature("L12")
