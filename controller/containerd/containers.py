@@ -11,7 +11,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from controller.containerd.caller import Caller, Method
+from controller.containerd.caller import DEFAULT_TIMEOUT, Caller, Method
 from controller.containerd.timestamps import to_datetime
 from controller.containerd.wire import containers_pb2 as pb
 
@@ -56,9 +56,9 @@ class Containers:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def get(self, container_id: str) -> ContainerRecord:
+    async def get(self, container_id: str, timeout: float = DEFAULT_TIMEOUT) -> ContainerRecord:
         """Return one container; raises `NotFound`."""
-        response = await self._caller.unary(GET, pb.GetContainerRequest(id=container_id))
+        response = await self._caller.unary(GET, pb.GetContainerRequest(id=container_id), timeout)
         return _record(response.container)
 
     async def list(self, filters: Sequence[str] = ()) -> tuple[ContainerRecord, ...]:

@@ -154,7 +154,14 @@ class Tasks:
         return (await self._caller.unary(START, request, timeout)).pid
 
     async def exec(
-        self, container_id: str, exec_id: str, process: Mapping[str, Any], *, stdout: str = "", stderr: str = ""
+        self,
+        container_id: str,
+        exec_id: str,
+        process: Mapping[str, Any],
+        *,
+        stdout: str = "",
+        stderr: str = "",
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """Make a further process in a running container, by the OCI runtime spec's `process`; `start` starts it.
 
@@ -169,7 +176,7 @@ class Tasks:
             stderr=stderr,
             spec=AnyMessage(type_url=PROCESS_TYPE, value=encoded),
         )
-        await self._caller.unary(EXEC, request)
+        await self._caller.unary(EXEC, request, timeout)
 
     async def get(self, container_id: str, timeout: float = DEFAULT_TIMEOUT) -> TaskRecord:
         """Return one task; raises `NotFound`."""

@@ -229,6 +229,23 @@ def test_checks_that_hang_or_print_ten_megabytes_harm_nobody(namespace: Namespac
     namespace.wait_gone("hanging")
 
 
+def test_checks_whose_start_hangs_have_failed_and_hold_up_no_others(namespace: Namespace, shared: Path) -> None:
+    (shared / "well").touch()
+    names = [f"hanging-{number}" for number in range(6)]
+    for name in names:  # whatever appears besides the first process is stopped before it is the command
+        stops_all = "while :; do kill -STOP -1; usleep 5000; done"
+        namespace.shell(name, stops_all, healthCheck={"exec": {"command": ["true"]}, **QUICK, "retries": 1})
+    namespace.sleeper("web", mounts=_sharing(shared), healthCheck=_asking_for("well"))
+    for name, body in namespace.wait_all(names, _is("Unhealthy")).items():
+        assert condition(body, "Healthy")["message"] == "the health check failed: not started within 5 s", name
+    namespace.wait("web", _is("Healthy"))
+    (shared / "well").unlink()
+    namespace.wait("web", _is("Unhealthy"))
+    (shared / "well").touch()
+    namespace.wait("web", _is("Healthy"))
+    assert {_health(namespace.get(name)) for name in names} == {"Unhealthy"}
+
+
 @pytest.mark.feature("L13", "L14")
 def test_what_depends_on_health_starts_with_it(namespace: Namespace, shared: Path) -> None:
     namespace.sleeper("db", mounts=_sharing(shared), healthCheck=_asking_for("well", startPeriodSeconds=600))

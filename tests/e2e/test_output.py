@@ -1,6 +1,7 @@
 """The output of containers: kept on the node, complete whatever happens to the agent, and told when a process failed."""
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.e2e.cluster import Namespace
 from tests.e2e.objects import Body, condition, container_id, has_exited, in_state, is_running, status
 
 LINES = 100_000
+AWAY_SECONDS = 60.0
+"""An absence as long as a node's update of its agent may take; it is what the test is about."""
 PADDING = "x" * 100
 """So that the pipe is full long before all lines are written, and the container waits while there is no agent."""
 PAUSE = "[ $((i % 1000)) = 0 ] && sleep 0.02"
@@ -63,8 +66,13 @@ def test_no_line_is_lost_or_repeated_when_the_agent_is_killed(
     assert (status(after)["pid"], status(after)["restartCount"]) == (status(body)["pid"], 0)
 
 
+def waits_for_a_reader(pid: int) -> bool:
+    """Whether a process is in the middle of a write into a full pipe."""
+    return "pipe" in Path(f"/proc/{pid}/wchan").read_text()
+
+
 @pytest.mark.feature("X1", "L15")
-def test_a_container_that_prints_while_there_is_no_agent_waits_unharmed(
+def test_a_container_that_prints_while_there_is_no_agent_for_a_minute_waits_unharmed(
     namespace: Namespace, agent: AgentProcess, log_dir: Path, shared: Path
 ) -> None:
     mounts = [{"mountPath": "/shared", "hostPath": {"path": str(shared)}}]
@@ -72,15 +80,21 @@ def test_a_container_that_prints_while_there_is_no_agent_waits_unharmed(
     namespace.shell("quiet", "while :; do n=$((n+1)); echo $n >/shared/alive; sleep 0.1; done", mounts=mounts)
     body = namespace.wait_all(["chatty", "quiet"], is_running)["chatty"]
     agent.kill()
-    seen = len(lines(log_dir, body))
+    back = time.monotonic() + AWAY_SECONDS
+    seen, pid = len(lines(log_dir, body)), status(body)["pid"]
+    waiting.until(lambda: waits_for_a_reader(pid), "its pipe is full")
+    waiting.until(lambda: time.monotonic() >= back, "a minute has passed", seconds=2 * AWAY_SECONDS)
+    assert waits_for_a_reader(pid)
     alive = (shared / "alive").read_text()
     waiting.until(lambda: (shared / "alive").read_text() not in ("", alive), "the quiet one goes on")
-    assert len(lines(log_dir, body)) == seen
+    assert len(lines(log_dir, body)) == seen < LINES
     agent.start()
     waiting.until(lambda: len(lines(log_dir, body)) >= LINES, "all lines")
 
     assert lines(log_dir, body) == ALL
-    assert is_running(namespace.get("chatty"))
+    after = namespace.get("chatty")
+    assert is_running(after)
+    assert (status(after)["pid"], status(after)["restartCount"]) == (pid, 0)
 
 
 @pytest.mark.feature("X1", "L11", "L15")

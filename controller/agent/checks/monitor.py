@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Protocol
 
 from controller import log
 from controller.agent.checks import state
-from controller.agent.checks.prober import Target
 from controller.agent.checks.state import STARTING, CheckRun, Health
+from controller.agent.checks.target import Target
 from controller.agent.declared import Declared
 from controller.agent.identity import Key
 from controller.agent.observation import ObservedContainer, TaskState
@@ -172,7 +172,8 @@ class HealthMonitor:
             return
         began = asyncio.get_running_loop().time()
         try:
-            made = await self._prober.check(Target(watched.run.container_id, watched.pid), watched.check)
+            target = Target(watched.run.container_id, watched.pid, watched.key[0])
+            made = await self._prober.check(target, watched.check)
         except Exception as error:  # noqa: BLE001 - a defect in one check must not end the others
             _log.error("a health check broke", error=f"{type(error).__name__}: {error}")
             made = None

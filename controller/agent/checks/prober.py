@@ -5,9 +5,9 @@ A check that could not be made is no answer: it counts neither as a success nor 
 
 import asyncio
 import os
+import resource
 import shutil
 import socket
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,21 +18,19 @@ from controller.agent.checks.answer import Answer, CannotAsk
 from controller.agent.checks.commands import Commands
 from controller.agent.checks.namespaces import Networks
 from controller.agent.checks.state import TIMED_OUT, CheckRun
+from controller.agent.checks.target import Target
+from controller.agent.checks.turns import Turns
 from controller.api.container import HealthCheck
 from controller.api.healthcheck import GRPCCheck, HTTPGetCheck
 from controller.containerd.client import Containerd
 
 LOOPBACK: Final = "127.0.0.1"
-CONNECTIONS_AT_ONCE: Final = 256
-"""So many descriptors are left to the rest of the agent by checks that hang."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The process that is asked."""
-
-    container_id: str
-    pid: int
+CONNECTIONS_AT_ONCE: Final = 64
+MOST_WAITING: Final = 4096
+WAITING_SHARE: Final = 8
+"""Of the agent's descriptors, so much is for connections that wait for an answer; each takes up to four."""
+PATIENCE_SECONDS: Final = 2.0
+"""A connection that waits for longer is one of those."""
 
 
 class Prober:
@@ -42,7 +40,7 @@ class Prober:
         self._directory = directory
         self._commands = Commands(containerd, directory)
         self._networks = Networks()
-        self._connections = asyncio.Semaphore(CONNECTIONS_AT_ONCE)
+        self._connections = Turns(CONNECTIONS_AT_ONCE, _waiting_at_once(), PATIENCE_SECONDS)
 
     def prepare(self) -> None:
         """Make the directory for what a check needs while it lasts, empty: an agent that was killed may have left something."""
@@ -68,8 +66,8 @@ class Prober:
     async def _ask(self, target: Target, check: HealthCheck) -> Answer:
         seconds = check.timeout_seconds
         if check.exec is not None:
-            return await self._commands.run(target.container_id, check.exec.command, seconds)
-        async with self._connections:
+            return await self._commands.run(target, check.exec.command, seconds)
+        async with self._connections.turn(target.namespace, target.container_id):
             try:
                 async with asyncio.timeout(seconds):
                     return await self._connect(target, check)
@@ -109,3 +107,11 @@ class Prober:
             made.close()
             raise
         return made
+
+
+def _waiting_at_once() -> int:
+    """Room for those that wait: on an ordinary node for every container that there may be."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        MOST_WAITING if descriptors < 0 else min(max(descriptors // WAITING_SHARE, CONNECTIONS_AT_ONCE), MOST_WAITING)
+    )

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from controller.agent.checks.prober import Prober, Target
+from controller.agent.checks.prober import Prober
+from controller.agent.checks.target import Target
 from controller.api.container import HealthCheck
 from controller.containerd.client import Containerd
 from controller.containerd.pull.image import Image
@@ -30,7 +31,7 @@ def start(client: Containerd, busybox: Image) -> Start:
 
     async def started(script: str) -> Target:
         box = await make_box(client, busybox, "sh", "-c", script)
-        return Target(box.id, await box.start())
+        return Target(box.id, await box.start(), "shop")
 
     return started
 

@@ -10,8 +10,9 @@ import grpc
 import pytest
 
 from controller.agent.checks.namespaces import Networks
-from controller.agent.checks.prober import Prober, Target
+from controller.agent.checks.prober import Prober
 from controller.agent.checks.state import CheckRun
+from controller.agent.checks.target import Target
 from tests.integration.checks.conftest import Start, check
 
 pytestmark = pytest.mark.feature("L14")

@@ -1,20 +1,30 @@
 """The exec check against a real containerd: what is answered, in what time, and that nothing of it is left."""
 
 import asyncio
+import os
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from controller.agent import shims
+from controller.agent.checks import commands
 from controller.agent.checks.commands import EXEC_ID
-from controller.agent.checks.prober import Prober, Target
+from controller.agent.checks.prober import Prober
 from controller.agent.checks.state import CheckRun
+from controller.agent.checks.target import Target
 from controller.containerd import errors
 from controller.containerd.client import Containerd
+from hack.lab import containerd_daemon
 from tests.integration.checks.conftest import Start, check
 
 pytestmark = pytest.mark.feature("L14")
 FOREVER = "sleep 1000000"
+STOPS_ALL = "while :; do kill -STOP -1; usleep 2000; done"
+"""A container that lets nothing be started in it: whatever else appears is stopped before it is a command."""
 
 
 async def run(prober: Prober, target: Target, script: str, **fields: object) -> CheckRun:
@@ -33,6 +43,12 @@ def processes_of(container_id: str) -> list[str]:
         except OSError:
             continue
     return sorted(filter(None, found))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0.02)
 
 
 async def forgotten(client: Containerd, container_id: str) -> bool:
@@ -117,9 +133,7 @@ async def test_what_a_killed_agent_left_is_cleared_away_by_the_next_check(
 async def test_a_check_that_is_given_up_leaves_nothing(client: Containerd, prober: Prober, start: Start) -> None:
     target = await start(FOREVER)
     checking = asyncio.create_task(run(prober, target, "sleep 444", timeoutSeconds=60))
-    async with asyncio.timeout(20):
-        while "sleep 444" not in processes_of(target.container_id):  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(0.02)
+    await until(lambda: "sleep 444" in processes_of(target.container_id))
     checking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await checking
@@ -127,6 +141,74 @@ async def test_a_check_that_is_given_up_leaves_nothing(client: Containerd, probe
     assert await forgotten(client, target.container_id)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs is found to do so soon."""
+    monkeypatch.setattr(commands, "START_SECONDS", 1.0)
+    monkeypatch.setattr(commands, "_CLEAR_SECONDS", 1.0)
+    monkeypatch.setattr(commands, "_ANSWER_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_that_can_not_be_started_has_failed_and_leaves_nothing(
+    client: Containerd, prober: Prober, start: Start
+) -> None:
+    target, other = await start(STOPS_ALL), await start(FOREVER)
+    answers = []
+    for _ in range(20):
+        hanging, well = await asyncio.gather(
+            run(prober, target, "true", timeoutSeconds=0.5), run(prober, other, "echo well")
+        )
+        assert (well.exit_code, well.output) == (0, "well")
+        answers.append((hanging.exit_code, hanging.output))
+        if answers.count((-1, "not started within 1 s")) == 2:
+            break  # on a busy node a command may be through before it can be stopped
+    assert answers.count((-1, "not started within 1 s")) == 2, answers
+    await until(lambda: not any("init" in one for one in processes_of(target.container_id)))
+    assert await forgotten(client, target.container_id)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_whose_shim_is_stuck_has_failed_until_that_goes_on(
+    client: Containerd, prober: Prober, start: Start
+) -> None:
+    target = await start(FOREVER)
+    shim = next(one for one in shims.find(client.address, client.namespace) if one.container_id == target.container_id)
+    os.kill(shim.pid, signal.SIGSTOP)
+    try:
+        made = await run(prober, target, "true", timeoutSeconds=0.5)
+        assert (made.exit_code, made.output) == (-1, "not started within 1 s")
+    finally:
+        os.kill(shim.pid, signal.SIGCONT)
+    assert (await run(prober, target, "echo well")).output == "well"
+    assert await forgotten(client, target.container_id)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_containerd_that_hangs_while_a_command_is_started_gives_no_answer(
+    containerd: containerd_daemon.Containerd,
+    client: Containerd,
+    prober: Prober,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = await start(FOREVER)
+    make = client.tasks.exec
+
+    async def stopped_first(*given: Any, **options: Any) -> None:
+        os.kill(containerd.daemon.pid, signal.SIGSTOP)
+        await make(*given, **options)
+
+    monkeypatch.setattr(client.tasks, "exec", stopped_first)
+    try:
+        asked = prober.check(target, check(exec={"command": ["true"]}, timeoutSeconds=5))
+        assert await asked is None
+    finally:
+        os.kill(containerd.daemon.pid, signal.SIGCONT)
+    monkeypatch.undo()
+    assert (await run(prober, target, "echo well")).output == "well"
+
+
 async def test_a_container_that_is_gone_gives_no_answer(prober: Prober) -> None:
-    assert await prober.check(Target("nobody", 2**22), check(exec={"command": ["true"]})) is None
-    assert await prober.check(Target("nobody", 2**22), check(tcpSocket={"port": 80})) is None
+    assert await prober.check(Target("nobody", 2**22, "shop"), check(exec={"command": ["true"]})) is None
+    assert await prober.check(Target("nobody", 2**22, "shop"), check(tcpSocket={"port": 80})) is None

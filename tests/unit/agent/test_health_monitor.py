@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from controller.agent.checks.monitor import HealthMonitor
-from controller.agent.checks.prober import Target
 from controller.agent.checks.state import STARTING, CheckRun
+from controller.agent.checks.target import Target
 from controller.agent.declared import Declared
 from controller.agent.identity import Key
 from controller.api.container import HealthCheck, HealthStatus
@@ -91,7 +91,7 @@ async def test_a_change_of_health_wakes_the_object_and_is_told_once(bench: Bench
         (Reason.HEALTHY, "the health check succeeded"),
         (Reason.UNHEALTHY, "2 health checks in a row failed"),
     ]
-    assert set(bench.answers.asked) == {Target(current.id, current.task.pid)}
+    assert set(bench.answers.asked) == {Target(current.id, current.task.pid, KEY[0])}
 
 
 async def test_further_checks_of_the_same_health_are_not_told(bench: Bench) -> None:

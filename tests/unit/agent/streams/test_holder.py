@@ -1,13 +1,14 @@
 """Pipes that are held stay what they are while no agent has them open; the holder goes when it is not needed."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from controller.agent.streams import holder, pipes
-from controller.agent.streams.held import Held
+from controller.agent.streams.held import AGAIN_SECONDS, Held
 from tests.e2e import waiting
 
 
@@ -99,6 +100,26 @@ def test_a_holder_that_was_killed_is_started_again(directory: Path) -> None:
     printed(directory / "box.stdout", b"last words\n")
 
     assert read(directory / "box.stdout") == b"last words\n"
+
+
+def test_a_holder_that_is_stuck_is_left_alone_for_a_while_and_then_told_what_it_has_missed(directory: Path) -> None:
+    now = [1000.0]
+    held = Held(directory, clock=lambda: now[0])
+    held.hold([fifo(directory, "first.stdout")])
+    (number,) = map(int, holders_of(directory))
+    os.kill(number, signal.SIGSTOP)
+    try:
+        for missed in ("second.stdout", "third.stdout"):
+            held.hold([fifo(directory, missed)])
+        assert held._connection is None, "asked once, and then not again"
+    finally:
+        os.kill(number, signal.SIGCONT)
+    now[0] += AGAIN_SECONDS
+    held.hold([fifo(directory, "fourth.stdout")])
+    held.close()
+    for name in ("first", "second", "third", "fourth"):
+        printed(directory / f"{name}.stdout", b"last words\n")
+        assert read(directory / f"{name}.stdout") == b"last words\n"
 
 
 def test_a_fifo_that_was_made_anew_is_held_anew(directory: Path) -> None:
