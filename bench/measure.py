@@ -15,7 +15,7 @@ TIMEOUT = 120.0
 AT_ONCE = 20
 SETTLE_SECONDS = 3.0
 _WRITES = re.compile(
-    r'^apiserver_request_total\{[^}]*resource="containers"[^}]*verb="(?:POST|PUT|PATCH|DELETE|APPLY)"[^}]*\} (\S+)$',
+    r'^apiserver_request_total\{[^}]*resource="(\w+)"[^}]*verb="(?:POST|PUT|PATCH|DELETE|APPLY)"[^}]*\} (\S+)$',
     re.MULTILINE,
 )
 
@@ -89,9 +89,10 @@ async def checks(cluster: Cluster, image: str, pid: int, count: int, rate: float
     return share
 
 
-async def writes(cluster: Cluster) -> float:
-    """All writes of Containers that the API server has counted, less the bench's own."""
-    return sum(float(value) for value in _WRITES.findall(await cluster.text("/metrics"))) - cluster.sent
+async def writes(cluster: Cluster, *resources: str) -> float:
+    """All writes that the API server has counted, less the bench's own; of Containers, unless others are named."""
+    counted = _WRITES.findall(await cluster.text("/metrics"))
+    return sum(float(value) for name, value in counted if name in (resources or ("containers",))) - cluster.sent
 
 
 def cpu_seconds(pid: int) -> float:

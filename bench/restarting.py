@@ -18,6 +18,7 @@ from hack.lab.daemon import Daemon
 
 POLL_SECONDS = 0.02
 _LOOKS = re.compile(r'^tallyman_reconcile_total\{result="settled"\} (\S+)$', re.MULTILINE)
+_BUSY = re.compile(r"^tallyman_(?:queue_depth|active_workers) (\S+)$", re.MULTILINE)
 _RUNNING = re.compile(r'^tallyman_containers\{state="Running"\} (\S+)$', re.MULTILINE)
 
 
@@ -27,7 +28,7 @@ class Adoption:
 
     seconds: float
     writes: float
-    """Writes of Containers to the API server meanwhile."""
+    """Writes of Containers and of Events to the API server meanwhile, and for a while after it."""
 
 
 def container(image: str) -> Mapping[str, Any]:
@@ -60,12 +61,13 @@ async def adopted(cluster: Cluster, here: World, count: int) -> Adoption:
     """Kill the agent and start it again over so many running containers, all of which it has settled before."""
     await _settled(here.metrics, count)
     here.agent.kill()
-    before = await measure.writes(cluster)
+    before = await measure.writes(cluster, "containers", "events")
     since = perf_counter()
     _spawn(here.agent)
     await asyncio.wait_for(_settled(here.metrics, count), measure.TIMEOUT)
     seconds = perf_counter() - since
-    return Adoption(seconds, await measure.writes(cluster) - before)
+    await asyncio.sleep(measure.SETTLE_SECONDS)  # Events come a while after what they tell of
+    return Adoption(seconds, await measure.writes(cluster, "containers", "events") - before)
 
 
 def _spawn(agent: Daemon) -> None:
@@ -73,13 +75,14 @@ def _spawn(agent: Daemon) -> None:
 
 
 async def _settled(address: str, count: int) -> None:
-    """Wait until an agent has looked at so many containers, and knows that they run."""
+    """Wait until an agent has looked at so many containers, has none left to look at, and knows that they run."""
     async with ClientSession() as session:
         while True:
             try:
                 async with session.get(f"http://{address}/metrics") as answer:
                     page = await answer.text()
-                if min(_total(_LOOKS, page), _total(_RUNNING, page)) >= count:
+                looked = min(_total(_LOOKS, page), _total(_RUNNING, page)) >= count
+                if looked and _total(_BUSY, page) == 0:
                     return
             except ClientError:
                 pass  # not yet listening
