@@ -142,6 +142,6 @@ class FaultyRegistry:
         await response.write(body[: fault.cut_after])
         if fault.stalls:
             await self._closing.wait()
-        assert request.transport is not None
-        request.transport.close()
+        if request.transport is not None:  # the client may have gone first
+            request.transport.close()
         return response

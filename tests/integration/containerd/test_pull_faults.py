@@ -304,7 +304,8 @@ async def test_a_pull_whose_process_died_is_resumed_by_the_next_process(
     await asyncio.wait_for(enough.wait(), 20)
     await dying.close()
     pull.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    # Whether it hears first that its connection is gone, or that it is given up, is up to the event loop.
+    with pytest.raises((asyncio.CancelledError, errors.Unavailable)):
         await pull
     assert len(await client.leases.list()) == 1
 
