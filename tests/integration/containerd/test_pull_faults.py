@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.containerd.image_errors import (
     BlobNotFound,
