@@ -7,16 +7,15 @@
 Runs are counted on over restarts and over replacements of the container. The last run and the one before it are kept.
 """
 
-import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from controller.agent import excerpts
 from controller.agent.identity import Key
 from controller.agent.streams import cri
 
@@ -107,7 +106,7 @@ def last_output(directory: Path) -> Output:
     except OSError:
         return Output()
     only = _text(lines[0]) if whole and len(lines) == 1 else None
-    return Output("\n".join(reversed(list(_fitting(lines)))), only)
+    return Output(excerpts.last_lines([_text(line) for line in lines], TAIL_BYTES), only)
 
 
 def _last_lines(path: Path) -> tuple[list[bytes], bool]:
@@ -131,19 +130,6 @@ def _end_of(path: Path) -> tuple[bytes, bool]:
     if size <= _READ_BYTES:
         return content, True
     return content.partition(b"\n")[2], False
-
-
-def _fitting(lines: list[bytes]) -> Iterator[str]:
-    """The lines from the last one back, for as long as there is room; the beginning of a long one gives way."""
-    room = TAIL_BYTES
-    for line in reversed(lines):
-        text = _text(line)
-        while (size := len(json.dumps(text, ensure_ascii=False).encode())) > room and text:
-            text = text[max(len(text) // 8, 1) :]
-        if not text and line:
-            return
-        yield text
-        room -= size
 
 
 def _text(line: bytes) -> str:
