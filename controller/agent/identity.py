@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from controller.agent import excerpts
 from controller.api.reasons import Reason
 from controller.oci import fingerprint
 
@@ -43,9 +44,11 @@ _NAME_PATTERN: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _MAX_NUMBER: Final = 2**31 - 1
 _YEARS: Final = range(1970, 9000)
 """Times outside can't be reckoned with, nor written into a status."""
-HISTORY_LENGTH: Final = 5
 _MAX_MESSAGE: Final = 3000
 """Bytes of a message as JSON: containerd's bound for a label is 4096 bytes, key and value together."""
+HISTORY_ROOM: Final = (1536, 384, 384, 384, 384)
+"""The same for the messages of the last ends, the latest first; with all that is told besides they fit into one label."""
+HISTORY_LENGTH: Final = len(HISTORY_ROOM)
 
 Key = tuple[str, str]
 """Namespace and name of an object."""
@@ -99,6 +102,23 @@ class PastExit:
     finished_at: datetime
     reason: Reason
     started_at: datetime | None = None
+    signal: int | None = None
+    oom_killed: bool = False
+    message: str = ""
+
+    @classmethod
+    def of(cls, restart: int, ended: ExitRecord) -> Self:
+        """What is to be kept of the end of a run."""
+        return cls(
+            restart,
+            ended.code,
+            ended.finished_at,
+            ended.reason,
+            ended.started_at,
+            ended.signal,
+            ended.oom_killed,
+            ended.message,
+        )
 
 
 def container_id(uid: str, spec_hash: str) -> str:
@@ -136,7 +156,7 @@ def exit_label(record: ExitRecord) -> dict[str, str]:
         "at": record.finished_at.isoformat(),
         "oom": record.oom_killed,
         "reason": record.reason,
-        "message": _text(record.message),
+        "message": excerpts.beginning(record.message, _MAX_MESSAGE),
         "started": record.started_at.isoformat() if record.started_at else None,
         "short": record.short_runs,
     }
@@ -155,7 +175,7 @@ def read_exit(labels: Mapping[str, str]) -> ExitRecord | None:
             finished_at=_time(raw["at"]),
             oom_killed=raw["oom"] is True,
             reason=Reason(raw["reason"]),
-            message=_text(str(raw.get("message", ""))),
+            message=excerpts.beginning(str(raw.get("message", "")), _MAX_MESSAGE),
             started_at=None if raw.get("started") is None else _time(raw["started"]),
             short_runs=_whole(raw.get("short", 0)),
         )
@@ -164,7 +184,7 @@ def read_exit(labels: Mapping[str, str]) -> ExitRecord | None:
 
 
 def history_label(history: Sequence[PastExit]) -> dict[str, str]:
-    """The label that remembers the last ends before the present run, the latest first."""
+    """The label that remembers the last ends before the present run, the latest first. Messages are cut when they are too long."""
     raw = [
         [
             past.restart,
@@ -172,28 +192,38 @@ def history_label(history: Sequence[PastExit]) -> dict[str, str]:
             past.finished_at.isoformat(),
             past.reason,
             past.started_at.isoformat() if past.started_at else None,
+            past.signal,
+            past.oom_killed,
+            excerpts.beginning(past.message, room),
         ]
-        for past in history[:HISTORY_LENGTH]
+        for past, room in zip(history, HISTORY_ROOM, strict=False)
     ]
-    return {HISTORY: json.dumps(raw)}
+    return {HISTORY: json.dumps(raw, ensure_ascii=False)}
 
 
 def read_history(labels: Mapping[str, str]) -> tuple[PastExit, ...]:
     """The last ends before the present run, the latest first; empty when the label does not parse."""
     try:
         raw = json.loads(labels.get(HISTORY, "[]"))
-        return tuple(
-            PastExit(
-                _whole(restart),
-                _whole(code),
-                _time(finished),
-                Reason(reason),
-                None if started is None else _time(started),
-            )
-            for restart, code, finished, reason, started in raw[:HISTORY_LENGTH]
-        )
-    except (TypeError, ValueError, RecursionError):
+        return tuple(_past(past) for past in raw[:HISTORY_LENGTH])
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()
+
+
+def _past(raw: Sequence[Any]) -> PastExit:
+    """One end as a label tells it. Former agents told less, and later ones may tell more."""
+    restart, code, finished, reason, started, *more = raw
+    signal, oom_killed, message = more[:3] or (None, reason == Reason.OOM_KILLED, "")
+    return PastExit(
+        _whole(restart),
+        _whole(code),
+        _time(finished),
+        Reason(reason),
+        None if started is None else _time(started),
+        None if signal is None else _whole(signal),
+        oom_killed is True,
+        excerpts.beginning(str(message), _MAX_MESSAGE),
+    )
 
 
 def read_number(labels: Mapping[str, str], name: str, default: int) -> int:
@@ -229,11 +259,3 @@ def _time(text: str) -> datetime:
     if moment.tzinfo is None or moment.year not in _YEARS:
         raise ValueError("not a moment that can be reckoned with")
     return moment.astimezone(UTC)
-
-
-def _text(message: str) -> str:
-    """Short, and free of what UTF-8 has no code for."""
-    text = message[:_MAX_MESSAGE].encode(errors="replace").decode()
-    while len(json.dumps(text, ensure_ascii=False).encode()) > _MAX_MESSAGE:
-        text = text[: len(text) * 7 // 8]
-    return text

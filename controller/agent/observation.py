@@ -90,8 +90,7 @@ def past_ends(container: ObservedContainer) -> tuple[PastExit, ...]:
     ended = container.exit
     if ended is None:
         return container.history
-    last = PastExit(container.restarts, ended.code, ended.finished_at, ended.reason, ended.started_at)
-    return (last, *container.history)
+    return (PastExit.of(container.restarts, ended), *container.history)
 
 
 class ImagePhase(StrEnum):

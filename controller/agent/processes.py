@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controller.agent import cgroups, endings, hostpaths, identity
+from controller.agent import cgroups, endings, history, hostpaths, identity
 from controller.agent.actions import Again, RecordExit, RecordFailedStart
 from controller.agent.decision import is_ahead
 from controller.agent.failures import StartFailed
-from controller.agent.identity import FOR_HEALTH, ExitRecord, PastExit, StopCause, StopMark
+from controller.agent.identity import FOR_HEALTH, ExitRecord, StopCause, StopMark
 from controller.agent.node import Node
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState, past_ends
 from controller.agent.observed import ObservedStore
@@ -98,7 +98,7 @@ class Processes:
 
     async def _begin_again(self, current: ObservedContainer, again: Again) -> ObservedContainer:
         """Forget the last end and stop, and count the restart, before anything is started."""
-        history = _with_last_exit(current)
+        ends = history.remembered(past_ends(current))
         labels = {
             identity.EXIT: "",
             identity.STOP: "",
@@ -107,7 +107,7 @@ class Processes:
             identity.SHORT_RUNS: str(again.short_runs),
             identity.RESTARTED_AT: again.restarted_at,
             identity.BOOT_ID: self._node.boot_id,
-            **identity.history_label(history),
+            **identity.history_label(ends),
         }
         await self._containerd.containers.update_labels(current.id, labels)
         fresh = replace(
@@ -119,7 +119,7 @@ class Processes:
             short_runs=again.short_runs,
             restarted_at=again.restarted_at,
             boot_id=self._node.boot_id,
-            history=history,
+            history=ends,
             started_at=None,
             signalled=False,
             killed_at=None,
@@ -335,11 +335,6 @@ def _for_health(current: ObservedContainer, record: ExitRecord) -> ExitRecord:
     if current.stop is None or current.stop.cause not in FOR_HEALTH:
         return record
     return replace(record, reason=Reason.UNHEALTHY, message=f"it was unhealthy and was stopped; {record.message}")
-
-
-def _with_last_exit(current: ObservedContainer) -> tuple[PastExit, ...]:
-    """The history that the next run begins with."""
-    return past_ends(current)[: identity.HISTORY_LENGTH]
 
 
 def _with_output(record: ExitRecord, output: Output) -> ExitRecord:

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.agent import history
 from controller.agent.checks.state import Health
-from controller.agent.decision import is_ahead
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
-from controller.agent.identity import HISTORY_LENGTH, PastExit, StopCause
-from controller.agent.observation import ImagePhase, ObservedContainer, TaskState, past_ends
+from controller.agent.identity import StopCause
+from controller.agent.observation import ImagePhase, ObservedContainer, TaskState
 from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
 from controller.api.container import CheckResult, ContainerHealth, ContainerStatus, HealthStatus, PullProgress
 from controller.api.reasons import Reason
-from controller.api.status import PastRun
 
 SETTLED = Verdict(Reason.SETTLED)
 MAX_MESSAGE = 4096
@@ -47,7 +46,7 @@ def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> Con
         oom_killed=last.oom_killed if last else None,
         restart_count=container.restarts if container else before.restart_count,
         next_restart_at=_seconds(facts.next_restart_at),
-        history=_history(facts, before, now),
+        history=history.told(facts, before, now),
         restarted_at=(container.restarted_at if container else declared.restarted_at) or None,
         stopped_by_user=_stopped_by_user(container, running=running),
         health=_health(facts.health),
@@ -97,34 +96,6 @@ def _started(declared: Declared, facts: Facts) -> datetime | None:
         return _seconds(container.started_at)
     same = before.container_id == container.id and (before.restart_count or 0) == container.restarts
     return before.started_at if same else None
-
-
-def _history(facts: Facts, before: ContainerStatus, now: datetime) -> list[PastRun]:
-    """The last ends, the latest first: those that the container remembers, then those of the status before."""
-    remembered = past_ends(facts.container) if facts.container is not None else facts.past
-    runs = [_past(past) for past in remembered]
-    runs += [run for run in before.history if not any(_is_same(one, run, now) for one in runs)]
-    return runs[:HISTORY_LENGTH]
-
-
-def _is_same(remembered: PastRun, told: PastRun, now: datetime) -> bool:
-    """Whether the status tells of a run that the container remembers, perhaps with an end that was corrected since."""
-    # NB: two containers of one object, each in its first run, may begin and end within the same second.
-    if (remembered.restart, remembered.exit_code) != (told.restart, told.exit_code):
-        return False
-    if remembered.started_at is not None and told.started_at is not None:
-        return remembered.started_at == told.started_at
-    return remembered.finished_at == told.finished_at or is_ahead(told.finished_at, now)
-
-
-def _past(past: PastExit) -> PastRun:
-    return PastRun(
-        restart=past.restart,
-        started_at=_seconds(past.started_at),
-        finished_at=_seconds(past.finished_at),
-        exit_code=past.code,
-        reason=past.reason.value,
-    )
 
 
 def _stopped_by_user(container: ObservedContainer | None, *, running: bool) -> bool | None:

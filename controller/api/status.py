@@ -46,8 +46,14 @@ class PastRun(Model):
     """When it ended."""
     exit_code: int | None = None
     """Its exit code."""
+    signal: int | None = None
+    """Number of the signal that ended it."""
+    oom_killed: bool | None = None
+    """Whether the kernel killed it for want of memory."""
     reason: str = ""
     """Why it ended, in one word."""
+    message: Annotated[str, Field(max_length=1536)] | None = None
+    """How it ended, and the end of what it printed if it failed: 1536 bytes at most of the latest run, 384 of each other."""
 
 
 class HealthStatus(StrEnum):

@@ -1,5 +1,6 @@
 """What is started again, when, and how often; and what goes by itself."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,41 @@ def test_a_failing_container_is_started_again_as_often_as_allowed(
     assert [(run["restart"], run["exitCode"]) for run in status(body)["history"]] == [(3, 5), (2, 5), (1, 5), (0, 5)]
     assert [one.id for one in node.of(namespace.name, "web")] == [container_id(body)]
     assert value(agent, "tallyman_container_restarts_total", cause="policy") == before + 3
+
+
+@pytest.mark.feature("L9", "L11")
+def test_the_last_ends_are_told_with_signal_oom_and_what_was_printed_last(namespace: Namespace, shared: Path) -> None:
+    script = """
+        run=$(ls /shared | wc -l); touch /shared/$run; echo this is run $run
+        case $run in
+        0) exit 3;;
+        1) kill -9 $$;;
+        2) x=xxxxxxxxxxxxxxxx; while :; do x=$x$x; done;;
+        *) exec sleep 1000000;;
+        esac
+    """
+    mounts = [{"mountPath": "/shared", "hostPath": {"path": str(shared)}}]
+    namespace.shell(
+        "web",
+        script,
+        init=True,
+        mounts=mounts,
+        resources={"limits": {"memory": "16Mi"}},
+        restartPolicy={"name": "Always", "backoff": QUICK},
+    )
+
+    runs = status(namespace.wait("web", _has_restarted(3)))["history"]
+
+    ends = [(run["exitCode"], run.get("signal"), run["oomKilled"], run["reason"]) for run in runs]
+    assert ends == [(137, 9, True, "OOMKilled"), (137, 9, False, "Error"), (3, None, False, "Error")]
+    assert [run["message"] for run in runs] == [
+        "killed by the kernel for want of memory (exit code 137); last output:\nthis is run 2",
+        "ended by SIGKILL (exit code 137); last output:\nthis is run 1",
+        "ended with exit code 3; last output:\nthis is run 0",
+    ]
+    described = namespace.kubectl("describe", "container", "web")
+    assert re.search(r"Oom Killed: +true\n +Reason: +OOMKilled\n +Restart: +2\n +Signal: +9", described)
+    assert not any("this is run" in event.message for event in namespace.events("web"))
 
 
 @pytest.mark.feature("L9")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from controller.agent import identity
 from controller.agent.declared import Declared
-from controller.agent.identity import ExitRecord, StopCause, StopMark
+from controller.agent.identity import ExitRecord, PastExit, StopCause, StopMark
 from controller.agent.observation import Observation
 from controller.agent.observed import from_records
 from controller.agent.plan import plan
@@ -105,6 +105,43 @@ HOSTILE = [
 def test_a_label_that_does_not_parse_counts_as_absent(text: str) -> None:
     assert identity.read_stop({identity.STOP: text}) is None
     assert identity.read_exit({identity.EXIT: text}) is None
+    assert identity.read_history({identity.HISTORY: text}) == ()
+
+
+GOOD_PAST: list[Any] = [0, 137, "2026-11-22T10:00:00+00:00", "Error", None, 9, False, "it ended"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(GOOD_PAST[:4], id="less than any agent ever told"),
+        pytest.param(GOOD_PAST[:6], id="a part of what is told now"),
+        pytest.param(["0", *GOOD_PAST[1:]], id="a number that is none"),
+        pytest.param([*GOOD_PAST[:2], "yesterday", *GOOD_PAST[3:]], id="a time that is none"),
+        pytest.param([*GOOD_PAST[:3], "NoSuchReason", *GOOD_PAST[4:]], id="a reason that is none"),
+        pytest.param([*GOOD_PAST[:5], "SIGKILL", *GOOD_PAST[6:]], id="a signal that is no number"),
+        pytest.param({"restart": 0}, id="an object"),
+        pytest.param(5, id="a number"),
+        pytest.param("ended", id="a text"),
+        pytest.param(None, id="nothing"),
+    ],
+)
+def test_one_end_that_does_not_parse_spoils_the_history(bad: object) -> None:
+    assert identity.read_history({identity.HISTORY: json.dumps([GOOD_PAST, bad])}) == ()
+
+
+@pytest.mark.parametrize("message", [None, 5, ["a"], {"a": 1}, "\ud800", "x" * 100_000])
+def test_whatever_stands_for_a_message_becomes_a_short_text(message: object) -> None:
+    label = {identity.HISTORY: json.dumps([[*GOOD_PAST[:-1], message]])}
+    [past] = identity.read_history(label)
+    assert len(past.message.encode()) <= MAX_LABEL
+
+
+def test_a_later_agent_may_tell_more_of_an_end() -> None:
+    label = {identity.HISTORY: json.dumps([[*GOOD_PAST, {"more": True}]])}
+    assert identity.read_history(label) == (
+        PastExit(0, 137, NOW.replace(microsecond=0), Reason.ERROR, None, 9, False, "it ended"),
+    )
 
 
 def test_an_end_without_a_message_is_read() -> None:
@@ -171,7 +208,8 @@ RECORDS = st.fixed_dictionaries(
         "cause": st.sampled_from(StopCause) | JSON,
     },
 )
-VALUES = st.text(max_size=30) | st.integers().map(str) | RECORDS.map(json.dumps) | JSON.map(json.dumps)
+PASTS = st.lists(st.tuples(*(st.just(good) | JSON for good in GOOD_PAST)), max_size=3)
+VALUES = st.text(max_size=30) | st.integers().map(str) | (RECORDS | JSON | PASTS).map(json.dumps)
 NAMES = [name for name in vars(identity).values() if isinstance(name, str) and name.startswith(identity.PREFIX)]
 LABELS = st.dictionaries(st.sampled_from([name for name in NAMES if name != identity.PREFIX]), VALUES, max_size=8)
 TASKS = st.none() | st.builds(
