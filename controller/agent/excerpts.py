@@ -5,6 +5,16 @@ Room is measured in bytes of JSON, for that is the form in which texts go into l
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Output:
+    """The end of what a process has printed."""
+
+    text: str = ""
+    only_line: str | None = None
+    """Its one line, when it printed just one."""
 
 
 def size(text: str) -> int:

@@ -7,14 +7,15 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from controller.agent import cgroups, endings, history, hostpaths, identity
+from controller.agent import cgroups, exit_record, history, hostpaths, identity
 from controller.agent.actions import Again, RecordExit, RecordFailedStart
 from controller.agent.decision import is_ahead
 from controller.agent.failures import StartFailed
-from controller.agent.identity import FOR_HEALTH, ExitRecord, StopCause, StopMark
+from controller.agent.identity import ExitRecord, StopCause, StopMark
 from controller.agent.node import Node
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState, past_ends
 from controller.agent.observed import ObservedStore
@@ -22,22 +23,13 @@ from controller.agent.policy import Permits, PolicyKeeper
 from controller.agent.runtimes import Runtimes
 from controller.agent.settings import Settings
 from controller.agent.streams.hub import Streams
-from controller.agent.streams.logs import Output
 from controller.api.container import ContainerSpec
 from controller.api.reasons import Reason
 from controller.containerd import errors
 from controller.containerd.client import Containerd
 from controller.containerd.errors import ContainerdError
 from controller.containerd.mounts import Mount
-from controller.oci import exits, resources, start_errors
-
-_NOT_STARTED = {127: Reason.COMMAND_NOT_FOUND, 126: Reason.COMMAND_NOT_EXECUTABLE}
-_VANISHED = {
-    Reason.NODE_REBOOTED: "the node was restarted while the process ran",
-    Reason.ERROR: "the process is gone, and nobody saw how it ended",
-}
-EARLY = timedelta(seconds=2)
-"""A process that ended so soon after its start may never have been the user's program."""
+from controller.oci import resources, start_errors
 
 
 class Processes:
@@ -53,6 +45,7 @@ class Processes:
         streams: Streams,
         policy: PolicyKeeper,
         settings: Settings,
+        cgroup_root: Path = cgroups.ROOT,
     ) -> None:
         self._containerd = containerd
         self._observed = observed
@@ -61,6 +54,7 @@ class Processes:
         self._streams = streams
         self._policy = policy
         self._settings = settings
+        self._cgroup_root = cgroup_root
 
     async def start(self, current: ObservedContainer, wanted: ContainerSpec, *, again: Again | None) -> None:
         """Make the root filesystem and the process, and start it; running already is fine.
@@ -274,27 +268,16 @@ class Processes:
         With `init`, the runtime starts the init, and that it could not start the command shows in its exit code alone.
         """
         output = await self._streams.drained(current)
-        task = current.task
-        status = exits.UNKNOWN_EXIT if action.vanished or task is None else task.exit_code
-        path = cgroups.path_of(self._node.facts.cgroup_parent, self._settings.containerd_namespace, current.id)
-        # An end by our own SIGKILL is none by the kernel's, even if a child of the process met that before.
-        oom_killed = current.killed_at is None and await asyncio.to_thread(cgroups.oom_kills, path) > 0
-        ended = exits.describe(status, oom_killed=oom_killed)
-        record = ExitRecord(
-            code=ended.code,
-            signal=ended.signal,
-            finished_at=(task.exited_at if task is not None else None) or datetime.now(UTC),
-            oom_killed=ended.reason is Reason.OOM_KILLED,
-            reason=action.vanished or (_NOT_STARTED.get(ended.code, ended.reason) if init else ended.reason),
-            message=_VANISHED.get(action.vanished, ended.message) if action.vanished else ended.message,
-            started_at=action.started_at,
-            short_runs=action.short_runs,
-        )
-        record = _for_health(current, _never_ran(current, record, output) or _with_output(record, output))
+        oom_kills = await self._oom_kills(current)
+        record = exit_record.of_process(current, action, output, oom_kills=oom_kills, init=init, now=datetime.now(UTC))
         if action.vanished:
             self._streams.release(current.id)
         await self._containerd.containers.update_labels(current.id, identity.exit_label(record))
         self._observed.change(current.id, exit=record)
+
+    async def _oom_kills(self, current: ObservedContainer) -> int:
+        path = cgroups.path_of(self._node.facts.cgroup_parent, self._settings.containerd_namespace, current.id)
+        return await asyncio.to_thread(cgroups.oom_kills, path, self._cgroup_root)
 
     async def record_failed_start(self, action: RecordFailedStart) -> None:
         """Write down a start that failed as an end."""
@@ -328,30 +311,6 @@ class Processes:
         await self._delete(container_id)
         self._streams.release(container_id)
         self._observed.change(container_id, task=None, shim_unsure=False)
-
-
-def _for_health(current: ObservedContainer, record: ExitRecord) -> ExitRecord:
-    """Of a process that was stopped for its health, that is the reason, however it took it."""
-    if current.stop is None or current.stop.cause not in FOR_HEALTH:
-        return record
-    return replace(record, reason=Reason.UNHEALTHY, message=f"it was unhealthy and was stopped; {record.message}")
-
-
-def _with_output(record: ExitRecord, output: Output) -> ExitRecord:
-    if record.code == 0 or not output.text:
-        return record
-    return replace(record, message=f"{record.message}{endings.LAST_OUTPUT}{output.text}")
-
-
-def _never_ran(current: ObservedContainer, record: ExitRecord, output: Output) -> ExitRecord | None:
-    """The end of a process that was the OCI runtime's to the last: it could not execute the program, and printed why."""
-    late = current.started_at is not None and record.finished_at - current.started_at > EARLY
-    if record.code != 1 or output.only_line is None or late:
-        return None
-    failed = start_errors.explain_output(output.only_line)
-    if failed is None:
-        return None
-    return replace(record, code=failed.exit_code, reason=failed.reason, message=failed.message)
 
 
 def _with_resources(document: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:

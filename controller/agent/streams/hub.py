@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from controller import log
+from controller.agent.excerpts import Output
 from controller.agent.identity import Key
 from controller.agent.observation import ObservedContainer
 from controller.agent.streams import logs, pipes
@@ -112,7 +113,7 @@ class Streams:
         except OSError as error:
             raise OutputError(f"the output can't be captured: {error.strerror or error}: {error.filename}") from error
 
-    async def drained(self, container: ObservedContainer) -> logs.Output:
+    async def drained(self, container: ObservedContainer) -> Output:
         """The end of what an ended process has printed, once all of it is moved or that takes too long.
 
         With driver `file` it is what the shim has written by now, and nobody tells whether that is all.
@@ -122,7 +123,7 @@ class Streams:
             with suppress(TimeoutError):
                 await asyncio.wait_for(capture.ended.wait(), END_SECONDS)
         if container.log_driver in ("", LoggingDriver.NONE):
-            return logs.Output()
+            return Output()
         return await asyncio.to_thread(logs.last_output, self._logs_of(container))
 
     def release(self, container_id: str) -> None:

@@ -10,12 +10,12 @@ Runs are counted on over restarts and over replacements of the container. The la
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from controller.agent import excerpts
+from controller.agent.excerpts import Output
 from controller.agent.identity import Key
 from controller.agent.streams import cri
 
@@ -30,15 +30,6 @@ _NAME_BYTES: Final = 255
 _RUN: Final = re.compile(r"(\d{1,9})(\.log|\.out)(\.\d{8}-\d{6}\.\d{6})?")
 _UNFIT: Final = re.compile(r"[^-.a-zA-Z0-9]")
 _UNPRINTABLE: Final = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|[^\t\n\x20-\x7e\xa0-\U0010ffff]")
-
-
-@dataclass(frozen=True)
-class Output:
-    """The end of what a process has printed."""
-
-    text: str = ""
-    only_line: str | None = None
-    """Its one line, when it printed just one."""
 
 
 def directory_of(log_dir: Path, key: Key, uid: str) -> Path:

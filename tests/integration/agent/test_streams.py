@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from controller.agent.excerpts import Output
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
 from controller.agent.streams import logs, pipes
 from controller.agent.streams.capture import Limits
@@ -148,7 +149,7 @@ async def test_driver_none_keeps_nothing(printing: Print, node: NodeWithLogs, tt
     output = await node.streams.drained(one.observed)
     await one.remove()
 
-    assert output == logs.Output()
+    assert output == Output()
     assert not node.log_dir.exists()
 
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.agent.excerpts import Output
 from controller.agent.identity import _MAX_MESSAGE
 from controller.agent.streams import cri, logs
-from controller.agent.streams.logs import CRI, KEPT_RUNS, RAW, TAIL_BYTES, TAIL_LINES, Output
+from controller.agent.streams.logs import CRI, KEPT_RUNS, RAW, TAIL_BYTES, TAIL_LINES
 
 UID = "11111111-aaaa-4bbb-8ccc-222222222222"
 WHEN = "2026-11-22T10:00:00.250000000Z"
