@@ -45,6 +45,7 @@ from controller.agent.processes import Processes
 from controller.agent.removal import Remover
 from controller.agent.streams.hub import Streams
 from controller.api.container import FINALIZER, ContainerSpec
+from controller.api.signals import SIGKILL
 from controller.containerd.errors import NotFound
 from controller.kube import errors as kube_errors
 from controller.kube.containers import Containers
@@ -106,11 +107,11 @@ class Actor:
                 await self._start(action, _sure(declared))
             case SignalStop():
                 if action.cause is not None:
-                    await self._processes.remember_stop(action.id, action.cause)
+                    await self._processes.remember_stop(action.id, action.cause, by=action.signal)
                 await self._processes.signal(action.id, action.signal)
             case KillContainer():
                 if action.cause is not None:
-                    await self._processes.remember_stop(action.id, action.cause)
+                    await self._processes.remember_stop(action.id, action.cause, by=SIGKILL)
                 await self._processes.kill(action.id)
             case RememberStop():
                 await self._processes.remember_stop(action.id, StopCause.USER)

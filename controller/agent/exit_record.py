@@ -45,8 +45,13 @@ def of_process(
 
 
 def _killed_by_us(current: ObservedContainer) -> bool:
-    """Whether an end by SIGKILL is our own doing and not the kernel's, even if a child of the process met that before."""
-    return current.killed_at is not None
+    """Whether an end by SIGKILL is our own doing and not the kernel's, even if a child of the process met that before.
+
+    By what the container remembers: the agent that sent the signal may have gone before it could take down the end.
+    """
+    sent_at = current.stop.killed_at if current.stop is not None else None
+    ended_at = current.task.exited_at if current.task is not None else None
+    return sent_at is not None and (ended_at is None or ended_at >= sent_at)
 
 
 def _for_health(current: ObservedContainer, record: ExitRecord) -> ExitRecord:

@@ -76,6 +76,8 @@ class StopMark:
 
     cause: StopCause
     at: datetime
+    killed_at: datetime | None = None
+    """When SIGKILL was sent first, or about to be: an end by it from then on is none by the kernel's, for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +138,26 @@ def key_of(labels: Mapping[str, str]) -> Key | None:
 
 def stop_label(mark: StopMark) -> dict[str, str]:
     """The label that remembers a stop."""
-    return {STOP: json.dumps({"cause": mark.cause, "at": mark.at.isoformat()})}
+    return {
+        STOP: json.dumps(
+            {
+                "cause": mark.cause,
+                "at": mark.at.isoformat(),
+                "killed": mark.killed_at.isoformat() if mark.killed_at else None,
+            }
+        )
+    }
 
 
 def read_stop(labels: Mapping[str, str]) -> StopMark | None:
     """The stop that was asked for, if any."""
     raw = _read_object(labels, STOP)
     try:
-        return StopMark(StopCause(raw["cause"]), _time(raw["at"]))
+        return StopMark(
+            StopCause(raw["cause"]),
+            _time(raw["at"]),
+            None if raw.get("killed") is None else _time(raw["killed"]),
+        )
     except (KeyError, TypeError, ValueError):
         return None
 

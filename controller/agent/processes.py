@@ -209,14 +209,25 @@ class Processes:
         except errors.NotFound:
             pass
 
-    async def remember_stop(self, container_id: str, cause: StopCause) -> None:
-        """Write down that, when and why the container is to stop."""
-        mark = StopMark(cause, datetime.now(UTC))
+    async def remember_stop(self, container_id: str, cause: StopCause, *, by: int | None = None) -> None:
+        """Write down that, when and why the container is to stop, and whether by SIGKILL."""
+        now = datetime.now(UTC)
+        await self._mark(container_id, StopMark(cause, now, killed_at=now if by == signal.SIGKILL else None))
+
+    async def _mark(self, container_id: str, mark: StopMark) -> None:
         await self._containerd.containers.update_labels(container_id, identity.stop_label(mark))
         self._observed.change(container_id, stop=mark)
 
+    async def _remember_kill(self, container_id: str) -> None:
+        """Write down, before SIGKILL is sent, that it is."""
+        known = self._observed.get(container_id)
+        if known is not None and known.stop is not None and known.stop.killed_at is None:
+            await self._mark(container_id, replace(known.stop, killed_at=datetime.now(UTC)))
+
     async def signal(self, container_id: str, number: int) -> None:
         """Send a signal to the first process; that it has ended already is fine."""
+        if number == signal.SIGKILL:
+            await self._remember_kill(container_id)
         try:
             await self._containerd.tasks.kill(container_id, number)
         except (errors.NotFound, errors.FailedPrecondition):
@@ -232,6 +243,7 @@ class Processes:
 
     async def kill(self, container_id: str) -> None:
         """Send SIGKILL to every process; that they have ended already is fine."""
+        await self._remember_kill(container_id)
         self._observed.change(container_id, killed_at=datetime.now(UTC))
         try:
             await self._containerd.tasks.kill(container_id, signal.SIGKILL, all_processes=True)
@@ -293,7 +305,7 @@ class Processes:
         labels: dict[str, str] = {}
         changed: dict[str, Any] = {}
         if current.stop is not None and is_ahead(current.stop.at, now):
-            changed["stop"] = replace(current.stop, at=now)
+            changed["stop"] = replace(current.stop, at=now, killed_at=now if current.stop.killed_at else None)
             labels |= identity.stop_label(changed["stop"])
         if current.exit is not None and current.task is None and is_ahead(current.exit.finished_at, now):
             changed["exit"] = replace(current.exit, finished_at=now)

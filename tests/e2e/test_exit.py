@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import waiting
+from tests.e2e.agent_process import AgentProcess
 from tests.e2e.cluster import Namespace
 from tests.e2e.node import Node
 from tests.e2e.objects import condition, container_id, has_exited, status
@@ -77,5 +78,28 @@ def test_a_process_that_lost_a_child_to_the_kernel_and_was_killed_later_was_not_
     namespace.shell("web", script, resources={"limits": {"memory": "16Mi"}}, mounts=mounts)
     waiting.until((shared / "lost").exists, "the child was killed")
     namespace.change("web", desiredState="Stopped")
+    shown = status(namespace.wait("web", has_exited))
+    assert (shown["exitCode"], shown["signal"], shown["oomKilled"]) == (137, 9, False)
+
+
+@pytest.mark.feature("L11", "L15")
+def test_the_sigkill_of_an_agent_that_died_before_it_took_down_the_end_is_its_own(
+    namespace: Namespace, agent: AgentProcess, shared: Path
+) -> None:
+    script = "tail /dev/zero; touch /shared/lost; trap '' TERM; while :; do sleep 0.1; done"
+    mounts = [{"mountPath": "/shared", "hostPath": {"path": str(shared)}}]
+    limits = {"limits": {"memory": "16Mi"}}
+    namespace.shell("web", script, resources=limits, mounts=mounts, terminationGracePeriodSeconds=1)
+    before = namespace.running("web")
+    waiting.until((shared / "lost").exists, "the child was killed")
+    [fifo] = (agent.directory / "run").rglob(f"{container_id(before)}.stdout")
+
+    # With the pipe held open the agent waits for more output, after the end and before it takes that down.
+    with fifo.open("wb"):
+        namespace.change("web", desiredState="Stopped")
+        waiting.until(lambda: not Path(f"/proc/{status(before)['pid']}").exists(), "the process has ended")
+        agent.kill()
+    agent.start()
+
     shown = status(namespace.wait("web", has_exited))
     assert (shown["exitCode"], shown["signal"], shown["oomKilled"]) == (137, 9, False)

@@ -34,7 +34,7 @@ EXITS = st.builds(
 )
 
 
-@given(st.builds(StopMark, st.sampled_from(StopCause), MOMENTS))
+@given(st.builds(StopMark, st.sampled_from(StopCause), MOMENTS, st.none() | MOMENTS))
 def test_a_stop_is_read_as_it_was_written(mark: StopMark) -> None:
     assert identity.read_stop(identity.stop_label(mark)) == mark
 
@@ -56,6 +56,11 @@ def test_an_end_fits_into_a_label(message: str) -> None:
     ((name, value),) = label.items()
     assert len(name.encode()) + len(value.encode()) <= MAX_LABEL
     assert identity.read_exit(label) is not None
+
+
+def test_a_stop_of_a_former_agent_does_not_tell_of_a_sigkill() -> None:
+    text = '{"cause": "User", "at": "2026-11-22T10:00:00+00:00"}'
+    assert identity.read_stop({identity.STOP: text}) == StopMark(StopCause.USER, datetime(2026, 11, 22, 10, tzinfo=UTC))
 
 
 def test_a_time_with_another_offset_is_the_same_moment() -> None:
@@ -97,6 +102,7 @@ HOSTILE = [
     '{"cause": "User", "at": "9999-12-31T23:59:59+00:00"}',
     '{"cause": "User", "at": "0001-01-01T00:00:00+23:59"}',
     '{"cause": ["User"], "at": "2026-11-22T10:00:00+00:00"}',
+    '{"cause": "User", "at": "2026-11-22T10:00:00+00:00", "killed": "yesterday"}',
     *(json.dumps({**GOOD_EXIT, **bad}) for bad in BAD),
 ]
 
@@ -206,6 +212,7 @@ RECORDS = st.fixed_dictionaries(
         "reason": st.sampled_from(Reason) | JSON,
         "message": st.text() | JSON,
         "cause": st.sampled_from(StopCause) | JSON,
+        "killed": TIMES | JSON,
     },
 )
 PASTS = st.lists(st.tuples(*(st.just(good) | JSON for good in GOOD_PAST)), max_size=3)
