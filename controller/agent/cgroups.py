@@ -1,9 +1,14 @@
 """What the kernel's cgroups tell about the node and about one container. Reads only."""
 
+import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 _MAX_BYTES = 4096
+_MOST = 1000
+"""Of so many cgroups below one the counts are read; a container that may make its own could make them without end."""
 
 
 def unified(root: Path = ROOT) -> bool:
@@ -51,13 +56,29 @@ def populated(path: str, root: Path = ROOT) -> bool:
 
 
 def oom_kills(path: str, root: Path = ROOT) -> int:
-    """How many processes of the cgroup the kernel has killed for want of memory; 0 when the cgroup is gone."""
+    """How many processes of the cgroup and of those below it the kernel has killed for want of memory; 0 when it is gone.
+
+    The kernel counts before it sends SIGKILL, so whoever has seen the end of the process sees the count.
+    """
     relative = path.lstrip("/")
-    file = root / relative / "memory.events" if unified(root) else root / "memory" / relative / "memory.oom_control"
+    if unified(root):
+        # NB: not memory.events.local: a process may have been moved into a cgroup below its container's, as init systems do.
+        return _oom_kills(root / relative / "memory.events")
+    # With v1 each cgroup counts for itself alone.
+    own = root / "memory" / relative
+    return sum(_oom_kills(directory / "memory.oom_control") for directory in islice(_with_those_below(own), _MOST))
+
+
+def _oom_kills(file: Path) -> int:
     try:
         text = file.read_text(errors="replace")[:_MAX_BYTES]
     except OSError:
         return 0
     counts = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
-    number = counts.get("oom_kill", "0").strip()
-    return int(number) if number.isdigit() else 0
+    number = counts.get("oom_kill", "").strip()
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _with_those_below(directory: Path) -> Iterator[Path]:
+    """A cgroup and all below it; what goes meanwhile is left out."""
+    return (Path(found) for found, _, _ in os.walk(directory))
