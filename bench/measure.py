@@ -15,7 +15,7 @@ TIMEOUT = 120.0
 AT_ONCE = 20
 SETTLE_SECONDS = 3.0
 _WRITES = re.compile(
-    r'^apiserver_request_total\{[^}]*resource="(\w+)"[^}]*verb="(?:POST|PUT|PATCH|DELETE|APPLY)"[^}]*\} (\S+)$',
+    r'^apiserver_request_total\{[^}]*[{,]resource="(\w+)"[^}]*verb="(?:POST|PUT|PATCH|DELETE|APPLY)"[^}]*\} (\S+)$',
     re.MULTILINE,
 )
 
