@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from controller.api.container import GROUP, PLURAL, VERSION
 from controller.kube.client import _tls, login
@@ -53,19 +53,31 @@ class Cluster:
         return future
 
     async def watch(self, begun: asyncio.Event) -> None:
-        """Watch until cancelled."""
-        since = json.loads(await self.text(PATH))["metadata"]["resourceVersion"]
-        query = {"watch": "true", "resourceVersion": since}
-        async with self._session.get(self._server + PATH, params=query) as stream:
-            begun.set()
-            async for line in stream.content:
-                event = json.loads(line)
-                name = event["object"]["metadata"]["name"]
-                status = None if event["type"] == "DELETED" else event["object"].get("status") or {}
-                self.statuses[name] = status or {}
-                holds, future = self._waiting.get(name, (lambda _: False, None))
-                if future is not None and not future.done() and holds(status):
-                    future.set_result(perf_counter())
+        """Watch until cancelled. The API server may end a watch at any time, and does when its reader is slow; then a list goes on from there."""
+        while True:
+            query = {"watch": "true", "resourceVersion": await self._list()}
+            async with self._session.get(self._server + PATH, params=query, timeout=ClientTimeout()) as stream:
+                begun.set()
+                async for line in stream.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    name = event["object"]["metadata"]["name"]
+                    self._note(name, None if event["type"] == "DELETED" else event["object"].get("status") or {})
+
+    async def _list(self) -> str:
+        """Take note of all that is there, and of what is not; returns the version of the list."""
+        listed = json.loads(await self.text(PATH))
+        present = {item["metadata"]["name"]: item.get("status") or {} for item in listed["items"]}
+        for name in self._waiting.keys() | present.keys():
+            self._note(name, present.get(name))
+        return str(listed["metadata"]["resourceVersion"])
+
+    def _note(self, name: str, status: Status | None) -> None:
+        self.statuses[name] = status or {}
+        holds, future = self._waiting.get(name, (lambda _: False, None))
+        if future is not None and not future.done() and holds(status):
+            future.set_result(perf_counter())
 
 
 def is_ready(status: Status | None) -> bool:
