@@ -22,6 +22,9 @@ from controller.agent.restarting import Restart, Stay, after_exit, after_unhealt
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
 
+NOT_STARTED = frozenset({126, 127, 128})
+"""Exit codes of what could not be started."""
+
 
 def exited(
     declared: Declared, spec: ContainerSpec, current: ObservedContainer, observed: Observation, now: datetime
@@ -58,13 +61,23 @@ def _by_policy(
         return _staying(spec, current, ended, Verdict(Reason.UNHEALTHY, told), stuck=True)
     follows = after_unhealthy if cause is StopCause.HEALTH_RESTART else after_exit
     match follows(spec.restart_policy, ended, current.retries):
-        case Restart(at=at) if now >= at:
+        case Restart(at=at) if now >= _not_before(ended, at):
             again = Again(current.retries + 1, ended.short_runs, current.restarted_at)
             return _start_again(declared, current, observed, now, again)
         case Restart(at=at):
-            return _waiting_to_restart(current, ended, at)
+            return _waiting_to_restart(current, ended, _not_before(ended, at))
         case Stay(reason=reason, message=message, stuck=stuck):
             return _staying(spec, current, ended, Verdict(reason, message or endings.text(ended)), stuck=stuck)
+
+
+def _not_before(ended: ExitRecord, at: datetime) -> datetime:
+    """When the next try may come: what fails to start does so at once, and would be tried without pause."""
+    return max(at, ended.finished_at + PATIENCE) if _never_began(ended) else at
+
+
+def _never_began(ended: ExitRecord) -> bool:
+    """Whether it is a start that failed, which is remembered as an end."""
+    return ended.started_at is None and ended.code in NOT_STARTED
 
 
 def told_by_status(declared: Declared, spec: ContainerSpec, now: datetime) -> Plan | None:
@@ -102,8 +115,9 @@ def _waiting_to_restart(current: ObservedContainer, ended: ExitRecord, at: datet
         container=current,
         exit=ended,
         next_restart_at=at,
-        # A wait that is soon over is not worth a write; the end itself is remembered by the container.
-        publish_after=ended.finished_at + PATIENCE,
+        # A wait that is soon over is not worth a write; the end itself is remembered by the container. But of one that never
+        # began, nothing else would tell, however often it is tried.
+        publish_after=None if _never_began(ended) else ended.finished_at + PATIENCE,
     )
     return Plan(facts=facts, look_again=at)
 

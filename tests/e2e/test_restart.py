@@ -112,6 +112,11 @@ def test_a_start_that_fails_is_up_to_the_policy_also_over_a_restart_of_the_agent
     namespace.create("typo", command=["/no/such"], restartPolicy=limited)
     namespace.create("final", command=["/no/such"], restartPolicy={"name": "Always", "neverRestartExitCodes": [127]})
     namespace.create("patient", command=["/no/such"], restartPolicy={"name": "Always", "backoff": patient})
+    at_once = {"initialSeconds": 0, "maxSeconds": 0}
+    namespace.create("hasty", command=["/no/such"], restartPolicy={"name": "Always", "backoff": at_once})
+    hasty = namespace.wait("hasty", lambda body: status(body).get("restartCount", 0) >= 2, "tells of its tries")
+    assert condition(hasty, "Ready")["reason"] == "CrashLoopBackOff"
+    namespace.change("hasty", desiredState="Stopped")
 
     body = namespace.wait("typo", because("RetryLimitReached"))
     assert (status(body)["restartCount"], status(body)["exitCode"]) == (2, 127)

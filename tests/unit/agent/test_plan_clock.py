@@ -39,6 +39,7 @@ from tests.unit.agent.objects import (
 from tests.unit.agent.plan_tables import CHANGED, DELETED, MAKE, RUNS, Case, Said, check, status_of, table
 
 HOUR = 3600.0
+HASTY = declared(restartPolicy={"name": "Always", "backoff": {"initialSeconds": 0, "maxSeconds": 0}})
 LIMITED = declared(restartPolicy={"name": "OnFailure", "maximumRetryCount": 2})
 STOPPED_LATER = StopMark(StopCause.USER, ahead(HOUR))
 ONLY_TOLD = {
@@ -125,6 +126,13 @@ def test_moments(seconds: float, ahead_of_now: bool, due: bool) -> None:
         (container(LIMITED, task=NEVER_STARTED, restarts=2, short_runs=4),),
         failure=failure(LIMITED),
         actions=(replace(FAILED, short_runs=5),),
+    ),
+    Case(
+        "what fails at once is tried again after a while at the least, and that is told however often it fails",
+        HASTY,
+        (container(HASTY, task=NEVER_STARTED, exit=ending(127, Reason.COMMAND_NOT_FOUND, ago(0.25))),),
+        said=Said(ContainerState.RESTARTING, Reason.CRASH_LOOP_BACK_OFF, progressing=True, exit_code=127),
+        look_again=ahead(0.75),
     ),
     Case(
         "without a policy the container goes",
