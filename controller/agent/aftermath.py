@@ -21,9 +21,7 @@ from controller.agent.observation import Observation, ObservedContainer
 from controller.agent.restarting import Restart, Stay, after_exit, after_unhealthy, short_runs
 from controller.api.container import ContainerSpec, ContainerState, DesiredState
 from controller.api.reasons import Reason
-
-NOT_STARTED = frozenset({126, 127, 128})
-"""Exit codes of what could not be started."""
+from controller.oci import start_errors
 
 
 def exited(
@@ -61,11 +59,12 @@ def _by_policy(
         return _staying(spec, current, ended, Verdict(Reason.UNHEALTHY, told), stuck=True)
     follows = after_unhealthy if cause is StopCause.HEALTH_RESTART else after_exit
     match follows(spec.restart_policy, ended, current.retries):
-        case Restart(at=at) if now >= _not_before(ended, at):
+        case Restart(at=at):
+            due = _not_before(ended, at)
+            if now < due:
+                return _waiting_to_restart(current, ended, due)
             again = Again(current.retries + 1, ended.short_runs, current.restarted_at)
             return _start_again(declared, current, observed, now, again)
-        case Restart(at=at):
-            return _waiting_to_restart(current, ended, _not_before(ended, at))
         case Stay(reason=reason, message=message, stuck=stuck):
             return _staying(spec, current, ended, Verdict(reason, message or endings.text(ended)), stuck=stuck)
 
@@ -77,7 +76,7 @@ def _not_before(ended: ExitRecord, at: datetime) -> datetime:
 
 def _never_began(ended: ExitRecord) -> bool:
     """Whether it is a start that failed, which is remembered as an end."""
-    return ended.started_at is None and ended.code in NOT_STARTED
+    return ended.started_at is None and ended.code in start_errors.NEVER_RAN
 
 
 def told_by_status(declared: Declared, spec: ContainerSpec, now: datetime) -> Plan | None:

@@ -13,6 +13,7 @@ from controller.api.conditions import ConditionStatus, ConditionType
 from controller.api.container import ContainerSpec, ContainerState, ContainerStatus
 from controller.api.lifecycle import RestartPolicyName
 from controller.api.reasons import Reason
+from controller.oci import start_errors
 
 _REFUSED = frozenset({Reason.INVALID_SPEC, Reason.POLICY_FORBIDDEN})
 """Reasons of a failed attempt that speak of the spec itself."""
@@ -26,8 +27,6 @@ _HELD = frozenset(
     }
 )
 """Reasons of a container that had ended, and would have been started again had nothing held it back."""
-START_FAILED = 128
-"""Exit code of a start that failed for no reason that has a code of its own."""
 LONGEST_WAIT = timedelta(minutes=5)
 """No failed attempt waits longer for its next one."""
 LAST_OUTPUT = "; last output:\n"
@@ -83,7 +82,7 @@ def is_for_policy(spec: ContainerSpec, failure: Failure) -> bool:
 
 def failed_start(current: ObservedContainer, failure: Failure) -> RecordFailedStart:
     """The failed start as an end. What was never up is a short run."""
-    code = failure.exit_code if failure.exit_code is not None else START_FAILED
+    code = failure.exit_code if failure.exit_code is not None else start_errors.OTHER
     return RecordFailedStart(current.id, code, failure.reason, failure.message, failure.at, current.short_runs + 1)
 
 
@@ -93,7 +92,7 @@ def in_status(declared: Declared, current: ObservedContainer | None = None) -> P
     Of a container that is there this can only be a start that failed, for any other end is remembered by its labels.
     """
     status = declared.status
-    if current is not None and (status.container_id, status.restart_count or 0) != (current.id, current.restarts):
+    if current is not None and not life.is_told(status, current):
         return None
     if status.state is not ContainerState.EXITED or status.spec_hash != declared.spec_hash or status.stopped_by_user:
         return None
@@ -125,9 +124,7 @@ def _last_reason(status: ContainerStatus) -> Reason:
 
 def began(declared: Declared, current: ObservedContainer) -> datetime | None:
     """When the present run began: as this agent saw it, else as the status has it for the same run."""
-    status = declared.status
-    same = status.container_id == current.id and (status.restart_count or 0) == current.restarts
-    return current.started_at or (status.started_at if same else None)
+    return current.started_at or (declared.status.started_at if life.is_told(declared.status, current) else None)
 
 
 def to_record(declared: Declared, current: ObservedContainer | None) -> tuple[Action, ...]:

@@ -11,7 +11,10 @@ from controller.agent.observation import ObservedContainer
 from controller.api.reasons import Reason
 from controller.oci import exits, start_errors
 
-_NOT_STARTED = {127: Reason.COMMAND_NOT_FOUND, 126: Reason.COMMAND_NOT_EXECUTABLE}
+_NOT_STARTED = {
+    start_errors.NOT_FOUND: Reason.COMMAND_NOT_FOUND,
+    start_errors.NOT_EXECUTABLE: Reason.COMMAND_NOT_EXECUTABLE,
+}
 _VANISHED = {
     Reason.NODE_REBOOTED: "the node was restarted while the process ran",
     Reason.ERROR: "the process is gone, and nobody saw how it ended",

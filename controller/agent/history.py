@@ -15,7 +15,7 @@ from controller.agent.facts import Facts
 from controller.agent.identity import HISTORY_ROOM, PastExit
 from controller.agent.observation import past_ends
 from controller.api.container import ContainerStatus
-from controller.api.status import PastRun
+from controller.api.status import PastRun, whole_seconds
 
 
 def remembered(ends: Iterable[PastExit]) -> tuple[PastExit, ...]:
@@ -49,19 +49,14 @@ def _is_same(remembered: PastRun, told: PastRun, now: datetime) -> bool:
 def _run(past: PastExit) -> PastRun:
     return PastRun(
         restart=past.restart,
-        started_at=_seconds(past.started_at),
-        finished_at=_seconds(past.finished_at),
+        started_at=whole_seconds(past.started_at),
+        finished_at=whole_seconds(past.finished_at),
         exit_code=past.code,
         signal=past.signal,
         oom_killed=past.oom_killed,
         reason=past.reason.value,
         message=past.message,
     )
-
-
-def _seconds(moment: datetime | None) -> datetime | None:
-    """Kubernetes writes times in whole seconds."""
-    return moment.replace(microsecond=0) if moment is not None else None
 
 
 def _short(message: str, room: int) -> str:

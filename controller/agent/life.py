@@ -14,7 +14,7 @@ from typing import Final
 
 from controller.agent.declared import Declared
 from controller.agent.observation import ObservedContainer, TaskState
-from controller.api.container import ContainerState
+from controller.api.container import ContainerState, ContainerStatus
 
 
 class Phase(StrEnum):
@@ -89,9 +89,12 @@ def has_run(declared: Declared | None, current: ObservedContainer) -> bool:
     """Whether the present run has begun: this agent saw it start, its stop was asked for, or the status says so."""
     if current.started_at is not None or current.stop is not None:
         return True
-    if declared is None or declared.status.started_at is None:
-        return False
-    return (declared.status.container_id, declared.status.restart_count or 0) == (current.id, current.restarts)
+    return declared is not None and declared.status.started_at is not None and is_told(declared.status, current)
+
+
+def is_told(status: ContainerStatus, current: ObservedContainer) -> bool:
+    """Whether a status speaks of the present run of a container."""
+    return (status.container_id, status.restart_count or 0) == (current.id, current.restarts)
 
 
 def is_recorded(current: ObservedContainer) -> bool:

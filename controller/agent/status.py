@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from controller.agent import history
+from controller.agent import history, life
 from controller.agent.checks.state import Health
 from controller.agent.declared import Declared
 from controller.agent.facts import Facts, Verdict
@@ -17,6 +17,7 @@ from controller.agent.observation import ImagePhase, ObservedContainer, TaskStat
 from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
 from controller.api.container import CheckResult, ContainerHealth, ContainerStatus, HealthStatus, PullProgress
 from controller.api.reasons import Reason
+from controller.api.status import whole_seconds
 
 SETTLED = Verdict(Reason.SETTLED)
 MAX_MESSAGE = 4096
@@ -38,31 +39,28 @@ def summarize(declared: Declared, facts: Facts, node: str, now: datetime) -> Con
         node_name=node,
         pid=container.task.pid if container and container.task and running else None,
         runtime_name=container.runtime_name or None if container else None,
-        created_at=_seconds(container.created_at) if container else None,
+        created_at=whole_seconds(container.created_at) if container else None,
         started_at=_started(declared, facts),
-        finished_at=_seconds(last.finished_at) if last else None,
+        finished_at=whole_seconds(last.finished_at) if last else None,
         exit_code=last.code if last else None,
         signal=last.signal if last else None,
         oom_killed=last.oom_killed if last else None,
         restart_count=container.restarts if container else before.restart_count,
-        next_restart_at=_seconds(facts.next_restart_at),
+        next_restart_at=whole_seconds(facts.next_restart_at),
         history=history.told(facts, before, now),
         restarted_at=(container.restarted_at if container else declared.restarted_at) or None,
         stopped_by_user=_stopped_by_user(container, running=running),
         health=_health(facts.health),
         spec_hash=container.spec_hash if container else (declared.spec_hash if last else None),
         pull=PullProgress(
-            received_bytes=image.received_bytes, total_bytes=image.total_bytes, started_at=_seconds(image.started_at)
+            received_bytes=image.received_bytes,
+            total_bytes=image.total_bytes,
+            started_at=whole_seconds(image.started_at),
         )
         if image is not None and pulling
         else None,
-        conditions=merged(_conditions(declared, facts), before.conditions, _seconds(now) or now),
+        conditions=merged(_conditions(declared, facts), before.conditions, whole_seconds(now) or now),
     )
-
-
-def _seconds(moment: datetime | None) -> datetime | None:
-    """Kubernetes writes times in whole seconds."""
-    return moment.replace(microsecond=0) if moment is not None else None
 
 
 def _milliseconds(moment: datetime) -> datetime:
@@ -90,12 +88,11 @@ def _started(declared: Declared, facts: Facts) -> datetime | None:
     """When the last process was started: as seen by this agent, else as the status has it for the same process."""
     container, before = facts.container, declared.status
     if container is None:
-        remembered = facts.exit is not None and before.finished_at == _seconds(facts.exit.finished_at)
+        remembered = facts.exit is not None and before.finished_at == whole_seconds(facts.exit.finished_at)
         return before.started_at if remembered else None
     if container.started_at is not None:
-        return _seconds(container.started_at)
-    same = before.container_id == container.id and (before.restart_count or 0) == container.restarts
-    return before.started_at if same else None
+        return whole_seconds(container.started_at)
+    return before.started_at if life.is_told(before, container) else None
 
 
 def _stopped_by_user(container: ObservedContainer | None, *, running: bool) -> bool | None:

@@ -11,6 +11,11 @@ from controller.api.conditions import Condition
 from controller.api.model import Model, keyed_by
 
 
+def whole_seconds(moment: datetime | None) -> datetime | None:
+    """Kubernetes writes times in whole seconds."""
+    return moment.replace(microsecond=0) if moment is not None else None
+
+
 class ContainerState(StrEnum):
     """What the engine sees, in one word."""
 

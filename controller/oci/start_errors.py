@@ -15,6 +15,7 @@ from controller.api.reasons import Reason
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 OTHER: Final = 128
+NEVER_RAN: Final = frozenset({NOT_FOUND, NOT_EXECUTABLE, OTHER})
 """Exit codes of a process that never ran, as shells and Docker have them."""
 _EXIT_CODES: Final = {Reason.COMMAND_NOT_FOUND: NOT_FOUND, Reason.COMMAND_NOT_EXECUTABLE: NOT_EXECUTABLE}
 

@@ -20,6 +20,11 @@ def fetch(progress: Progress) -> None:
     with progress.step("fetch the registry and the example images"):
         registry_program()
         busybox()
+    fetch_control_plane(progress)
+
+
+def fetch_control_plane(progress: Progress) -> None:
+    """The control plane's programs: found, downloaded, or built. Raises `LabError`."""
     with progress.step("find or make etcd and kube-apiserver") as step:
         if programs.needs_build():
             step.note("a download, or minutes of building")

@@ -8,13 +8,13 @@ import shlex
 import socket
 from pathlib import Path
 
-from hack.lab import apiserver_build, containerd_release
-from hack.lab import control_plane_programs as programs
+from hack.lab import containerd_release
 from hack.lab.agent_process import Agent
 from hack.lab.checkout import EXAMPLE_REGISTRY, NAMESPACE, Checkout
 from hack.lab.cluster import KIND, Cluster
 from hack.lab.errors import LabError
 from hack.lab.example_images import busybox, hello
+from hack.lab.fetch import fetch_control_plane
 from hack.lab.image_push import push
 from hack.lab.kubectl import find_kubectl
 from hack.lab.progress import Progress
@@ -161,13 +161,7 @@ Up after {self.progress.total():.1f} s. What to try next:
     def _start_control_plane(self) -> None:
         plane = self.checkout.control_plane()
         self.checkout.external_note.unlink(missing_ok=True)
-        with self.progress.step("find or make etcd and kube-apiserver") as step:
-            if programs.needs_build():
-                step.note("a download, or minutes of building")
-                step.follow(apiserver_build.log_path())
-            program = programs.kube_apiserver()
-            programs.etcd()
-            step.note(str(program))
+        fetch_control_plane(self.progress)
         with self.progress.step("start the control plane") as step:
             running = plane.apiserver.alive() and plane.etcd.alive()
             plane.start()

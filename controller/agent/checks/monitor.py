@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
 from controller import log
+from controller.agent import life
 from controller.agent.checks import state
 from controller.agent.checks.state import STARTING, CheckRun, Health
 from controller.agent.checks.target import Target
@@ -129,7 +130,7 @@ class HealthMonitor:
     def _begin(self, declared: Declared, container: ObservedContainer, check: HealthCheck) -> Watched:
         began, health = container.started_at, _remembered(declared, container)
         seen = began is not None and health is None
-        if began is None and _same_run(declared, container):
+        if began is None and life.is_told(declared.status, container):
             began = declared.status.started_at
         now, known = asyncio.get_running_loop().time(), health or STARTING
         watched = Watched(declared.key, _run(container), check, began, known, told=known, told_at=now)
@@ -240,15 +241,10 @@ def _checked(
     return None
 
 
-def _same_run(declared: Declared, container: ObservedContainer) -> bool:
-    status = declared.status
-    return status.container_id == container.id and (status.restart_count or 0) == container.restarts
-
-
 def _remembered(declared: Declared, container: ObservedContainer) -> Health | None:
     """What the status tells of the health of this very run; it is all that is left of it when the agent starts anew."""
     known, began = declared.status.health, container.started_at
-    if known is None or not _same_run(declared, container):
+    if known is None or not life.is_told(declared.status, container):
         return None
     if began is not None and began.replace(microsecond=0) != declared.status.started_at:
         # The container was made anew under the same id since.
