@@ -9,30 +9,26 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
-from controller.agent.identity import Key
-
 BURST: Final = 25
 REFILL_SECONDS: Final = 2.0
 
 
 @dataclass
 class Allowance:
-    """A bucket for each object that was written of late: `BURST` writes at once, then one each `REFILL_SECONDS`."""
+    """A bucket for each object that was written of late, by uid: `BURST` writes at once, then one each `REFILL_SECONDS`."""
 
     clock: Callable[[], float] = monotonic
-    _full_at: dict[Key, float] = field(default_factory=dict)
-    """When the bucket of an object will be full again."""
+    _full_at: dict[str, float] = field(default_factory=dict)
+    """When the bucket of an object will be full again; the one that was written last comes last."""
 
-    def wait(self, key: Key) -> float:
+    def wait(self, uid: str) -> float:
         """Seconds until the object may be written; 0 when it may be now."""
-        empty_for = self._full_at.get(key, 0.0) - self.clock() - (BURST - 1) * REFILL_SECONDS
+        empty_for = self._full_at.get(uid, 0.0) - self.clock() - (BURST - 1) * REFILL_SECONDS
         return max(empty_for, 0.0)
 
-    def spend(self, key: Key) -> None:
+    def spend(self, uid: str) -> None:
         """It was written."""
         now = self.clock()
-        self._full_at[key] = max(self._full_at.get(key, now), now) + REFILL_SECONDS
-
-    def forget(self, key: Key) -> None:
-        """The object is gone."""
-        self._full_at.pop(key, None)
+        self._full_at[uid] = max(self._full_at.pop(uid, now), now) + REFILL_SECONDS
+        while self._full_at[oldest := next(iter(self._full_at))] <= now:
+            del self._full_at[oldest]

@@ -51,11 +51,11 @@ class Publisher:
         patch = difference(declared.status, status)
         if not patch:
             return None
-        wait = self._allowance.wait(declared.key)
+        wait = self._allowance.wait(declared.uid)
         # NB: an id that is taken out of the status can't wait, for then containerd forgets the container.
         if wait > 0 and patch.get("containerID", "") is not None:
             return wait
-        self._allowance.spend(declared.key)
+        self._allowance.spend(declared.uid)
         try:
             body = await self._api.patch_status(*declared.key, declared.uid, patch)
         except errors.NotFound:
@@ -79,4 +79,3 @@ class Publisher:
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._written.pop(key, None)
-        self._allowance.forget(key)
