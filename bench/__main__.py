@@ -142,6 +142,7 @@ async def _checks(cluster: Cluster, here: World, count: int) -> Row:
 
 
 async def _rest(here: World, count: int) -> Row:
+    await asyncio.wait_for(measure.all_told(here.metrics), measure.TIMEOUT)
     rest = await measure.at_rest(here.agent.pid, REST_SECONDS)
     containerd = await measure.at_rest(here.node.daemon.pid, 5.0)
     value = f"{rest['cpu']:.2f} % of a core, {rest['rss']:.0f} MB"

@@ -9,6 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from aiohttp import ClientSession
+
 from bench.cluster import Cluster, has_exited, is_gone, is_ready
 
 TIMEOUT = 120.0
@@ -18,6 +20,7 @@ _WRITES = re.compile(
     r'^apiserver_request_total\{[^}]*[{,]resource="(\w+)"[^}]*verb="(?:POST|PUT|PATCH|DELETE|APPLY)"[^}]*\} (\S+)$',
     re.MULTILINE,
 )
+_WAITING = re.compile(r"^tallyman_events_waiting 0\.0$", re.MULTILINE)
 
 
 def container(image: str) -> dict[str, Any]:
@@ -107,6 +110,16 @@ def resident_megabytes(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+async def all_told(address: str) -> None:
+    """Wait until an agent has posted all its Events: they come for a while after what they tell of, and until then it works."""
+    async with ClientSession() as session:
+        while True:
+            async with session.get(f"http://{address}/metrics") as answer:
+                if _WAITING.search(await answer.text()):
+                    return
+            await asyncio.sleep(1)
 
 
 async def at_rest(pid: int, seconds: float) -> Mapping[str, float]:
