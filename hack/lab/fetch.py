@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hack.lab import apiserver_build, containerd_release
+from hack.lab import apiserver_build, containerd_release, guest
 from hack.lab import control_plane_programs as programs
 from hack.lab.example_images import busybox
 from hack.lab.progress import Progress
@@ -20,6 +20,9 @@ def fetch(progress: Progress) -> None:
     with progress.step("fetch the registry and the example images"):
         registry_program()
         busybox()
+    if guest.is_possible():
+        with progress.step("fetch a guest kernel, for cgroup v2"):
+            guest.fetch()
     fetch_control_plane(progress)
 
 
