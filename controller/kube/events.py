@@ -35,15 +35,16 @@ class Recorder:
         self._trouble: type[KubeError] | None = None
 
     def record(self, news: News) -> None:
-        """Take news in, to be posted soon. What is the same as something told just now is counted, and not logged again."""
-        if self._spool.add(news, datetime.now(UTC), monotonic()):
-            _log.info(
-                "news",
-                reason=news.reason,
-                namespace=news.regarding.namespace,
-                name=news.regarding.name,
-                message=news.message,
-            )
+        """Take news in, to be posted soon. What is the same as something told just now is counted, and logged for those who want it all."""
+        soon = self._spool.add(news, datetime.now(UTC), monotonic())
+        level = _log.info if soon else _log.debug
+        level(
+            "news",
+            reason=news.reason,
+            namespace=news.regarding.namespace,
+            name=news.regarding.name,
+            message=news.message,
+        )
         if self._spool.next_at() < self._until:
             self._awake.set()
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from controller import metrics
 from controller.kube import errors, events, spool
@@ -182,3 +183,18 @@ async def test_news_is_taken_in_without_waiting_for_the_server() -> None:
         for number in range(spool.CAPACITY + 10):
             recorder.record(News(Regarding("shop", f"web-{number}", f"{number}", "1"), "Normal", "Started", "x"))
         assert recorder.waiting() == spool.CAPACITY
+
+
+@pytest.mark.feature("L19")
+def test_news_is_logged_with_what_it_is_about_and_repeats_only_for_those_who_want_it_all() -> None:
+    recorder = Recorder(cast(Client, FakeServer()), "node-a")
+    with capture_logs() as lines:
+        for news in (STARTED, ENDED, STARTED):
+            recorder.record(news)
+    about = {"event": "news", "namespace": "shop", "name": "web"}
+    started = {**about, "reason": "Started", "message": STARTED.message}
+    assert lines == [
+        {**started, "log_level": "info"},
+        {**about, "reason": "Error", "message": ENDED.message, "log_level": "info"},
+        {**started, "log_level": "debug"},
+    ]
