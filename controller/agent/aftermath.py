@@ -129,11 +129,16 @@ def _staying(spec: ContainerSpec, current: ObservedContainer, ended: ExitRecord,
 
 
 def removed_when_ended(spec: ContainerSpec, ended: Plan) -> Plan:
-    """With autoRemove the object goes, once its status has told of the end."""
-    over = ended.facts is not None and ended.facts.state is ContainerState.EXITED
+    """With autoRemove the object goes, once its status has told of the end, or of why there can never be a process."""
+    over = ended.facts is not None and (ended.facts.state is ContainerState.EXITED or _never_made(ended.facts))
     if not (spec.auto_remove and over and spec.desired_state is DesiredState.RUNNING):
         return ended
     return replace(ended, actions=(DeleteObject(),), say_first=True)
+
+
+def _never_made(facts: Facts) -> bool:
+    """Whether the spec was accepted, and no container can be made of it. One that was refused is left for its user to mend."""
+    return facts.state is ContainerState.PENDING and facts.stalled is not None and facts.refused is None
 
 
 def restart_wanted(declared: Declared, current: ObservedContainer) -> bool:

@@ -70,7 +70,9 @@ def of_step(
             return (*announced, *_only(end(action, declared, before, after)), *_removed(before))
         case DeleteObject():
             return (
-                Announcement(Reason.REMOVING, "the container has ended and autoRemove is set: its object is deleted"),
+                Announcement(
+                    Reason.REMOVING, "it has ended or can't be made, and autoRemove is set: its object is deleted"
+                ),
             )
     return announced
 

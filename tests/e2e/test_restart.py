@@ -245,6 +245,8 @@ def test_what_its_user_has_stopped_is_not_started_by_a_request(namespace: Namesp
 def test_a_container_that_is_to_go_goes_after_its_exit(namespace: Namespace, node: Node) -> None:
     namespace.shell("job", "exit 0", autoRemove=True)
     namespace.create("typo", command=["/no/such"], autoRemove=True)
+    namespace.create("nobody", command=["true"], securityContext={"user": "no-such-user"}, autoRemove=True)
 
-    namespace.wait_gone("job", "typo")
-    assert node.of(namespace.name, "job") == []
+    namespace.wait_gone("job", "typo", "nobody")
+    assert node.containers(namespace.name) == {}
+    waiting.until(lambda: namespace.events("nobody", "UserNotFound"), "why it could not be made")

@@ -229,7 +229,7 @@ STEPS = [
     Step(
         "it goes by itself",
         DeleteObject(),
-        ((Reason.REMOVING, "the container has ended and autoRemove is set: its object is deleted"),),
+        ((Reason.REMOVING, "it has ended or can't be made, and autoRemove is set: its object is deleted"),),
     ),
     *(
         Step(f"nobody's business: {type(action).__name__}", action)

@@ -7,6 +7,7 @@ import pytest
 from controller.agent.actions import (
     AddFinalizer,
     CreateContainer,
+    DeleteObject,
     EnsureImage,
     PauseContainer,
     RemoveContainer,
@@ -203,6 +204,63 @@ def test_a_container_is_started_and_kept(case: Case) -> None:
 
 FAILED = Said(ContainerState.EXITED, Reason.COMMAND_NOT_FOUND, stalled=True, with_container=False, exit_code=127)
 UNFIT = failure(reason=Reason.RUNTIME_MISSING, exit_code=128, retry_at=ahead(30))
+BRIEF = declared(autoRemove=True)
+NOBODY = failure(BRIEF, Reason.USER_NOT_FOUND, exit_code=None)
+
+
+@pytest.mark.feature("L12")
+@table(
+    Case(
+        "what can't be made goes once its status has said why",
+        BRIEF,
+        image=present(),
+        failure=NOBODY,
+        actions=(DeleteObject(),),
+        said=pending(Reason.USER_NOT_FOUND, stalled=True),
+        say_first=True,
+    ),
+    Case(
+        "so does what could not be started",
+        BRIEF,
+        image=present(),
+        failure=failure(BRIEF),
+        actions=(DeleteObject(),),
+        said=FAILED,
+        say_first=True,
+    ),
+    Case(
+        "what may yet be made stays",
+        BRIEF,
+        image=present(),
+        failure=replace(NOBODY, reason=Reason.NODE_UNFIT, retry_at=ahead(30)),
+        said=pending(Reason.NODE_UNFIT, progressing=True),
+        look_again=ahead(30),
+    ),
+    Case(
+        "what was never accepted stays, for its user to mend",
+        BRIEF,
+        image=present(),
+        failure=replace(NOBODY, reason=Reason.INVALID_SPEC),
+        said=pending(Reason.INVALID_SPEC, stalled=True, refused=True),
+    ),
+    Case(
+        "so does what the policy forbids",
+        BRIEF,
+        image=present(),
+        failure=replace(NOBODY, reason=Reason.POLICY_FORBIDDEN, retry_at=ahead(30)),
+        said=pending(Reason.POLICY_FORBIDDEN, stalled=True, refused=True),
+        look_again=ahead(30),
+    ),
+    Case(
+        "and one that is to be Paused, for it was not to run",
+        declared(autoRemove=True, desiredState="Paused"),
+        image=present(),
+        failure=NOBODY,
+        said=pending(Reason.USER_NOT_FOUND, stalled=True),
+    ),
+)
+def test_with_auto_remove_what_can_never_run_goes(case: Case) -> None:
+    check(case)
 
 
 @table(
