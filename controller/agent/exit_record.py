@@ -15,10 +15,11 @@ _NOT_STARTED = {
     start_errors.NOT_FOUND: Reason.COMMAND_NOT_FOUND,
     start_errors.NOT_EXECUTABLE: Reason.COMMAND_NOT_EXECUTABLE,
 }
-_VANISHED = {
+VANISHED = {
     Reason.NODE_REBOOTED: "the node was restarted while the process ran",
     Reason.ERROR: "the process is gone, and nobody saw how it ended",
 }
+"""What is known of a process that vanished, by what made it vanish."""
 EARLY = timedelta(seconds=2)
 """A process that ended so soon after its start may never have been the user's program."""
 
@@ -40,7 +41,7 @@ def of_process(
         finished_at=(task.exited_at if task is not None else None) or now,
         oom_killed=ended.reason is Reason.OOM_KILLED,
         reason=action.vanished or (_NOT_STARTED.get(ended.code, ended.reason) if init else ended.reason),
-        message=_VANISHED.get(action.vanished, ended.message) if action.vanished else ended.message,
+        message=VANISHED.get(action.vanished, ended.message) if action.vanished else ended.message,
         started_at=action.started_at,
         short_runs=action.short_runs,
     )

@@ -22,6 +22,7 @@ from controller.agent.actions import (
     UpdateResources,
 )
 from controller.agent.declared import Declared
+from controller.agent.exit_record import VANISHED
 from controller.agent.identity import ExitRecord, StopCause, container_id
 from controller.agent.observation import ObservedContainer, ObservedTask, TaskState
 from controller.api.container import ContainerStatus
@@ -108,8 +109,8 @@ def end(
 ) -> Announcement | None:
     """How a process ended, if this action is the one that takes it down, or that clears it away before anybody has."""
     match action:
-        case RecordExit() if after is not None and after.exit is not None:
-            return _end(declared, after, after.exit)
+        case RecordExit(vanished=vanished) if after is not None and after.exit is not None:
+            return _end(declared, after, after.exit, VANISHED.get(vanished) if vanished is not None else None)
         case RemoveContainer() if before is not None and before.task is not None:
             if before.task.state is TaskState.STOPPED and not life.is_recorded(before):
                 return _end(declared, before, _seen(before, before.task))
@@ -127,8 +128,8 @@ def _seen(before: ObservedContainer, task: ObservedTask) -> ExitRecord:
     return ExitRecord(told.code, told.signal, ended_at, False, told.reason, started_at=before.started_at)
 
 
-def _end(declared: Declared, after: ObservedContainer, ended: ExitRecord) -> Announcement:
-    return Announcement(_why_ended(declared, after, ended), _how_ended(ended), f"{ended.code}")
+def _end(declared: Declared, after: ObservedContainer, ended: ExitRecord, vanished: str | None = None) -> Announcement:
+    return Announcement(_why_ended(declared, after, ended), vanished or _how_ended(ended), f"{ended.code}")
 
 
 def _why_ended(declared: Declared, after: ObservedContainer, ended: ExitRecord) -> Reason:
@@ -142,8 +143,6 @@ def _why_ended(declared: Declared, after: ObservedContainer, ended: ExitRecord) 
 
 
 def _how_ended(ended: ExitRecord) -> str:
-    if ended.reason is Reason.NODE_REBOOTED:
-        return "the node was restarted while the process ran"
     after = f" after {_duration(ended.finished_at - ended.started_at)}" if ended.started_at is not None else ""
     was = "was " if ended.reason is Reason.OOM_KILLED else ""
     return f"the process {was}{Exit(ended.code, ended.signal, ended.reason).message}{after}"

@@ -31,6 +31,8 @@ class Standing:
     reason: str = ""
     """Why it is ready or not."""
     healthy: bool = False
+    checked: bool = False
+    """Whether it has a health check, without which it never becomes healthy."""
     container_id: str = ""
     restarts: int = 0
     """With the id: which run of its process the status speaks of."""
@@ -52,6 +54,7 @@ def read(body: Mapping[str, Any]) -> Standing:
         container_id=str(status.get("containerID") or ""),
         restarts=restarts if isinstance(restarts := status.get("restartCount"), int) else 0,
         healthy=health == "Healthy" or conditions.get("Healthy", {}).get("status") == "True",
+        checked=isinstance(spec.get("healthCheck"), Mapping),
         depends_on=tuple(name for name in names if isinstance(name, str)),
     )
 
@@ -131,6 +134,8 @@ def _judged(wanted: Dependency, found: Standing | None) -> tuple[Outcome, str]:
     how = _how(found)
     if _has_failed(found):
         return Outcome.FAILED, f"container {name}, which is to be {condition} first, has failed: {how}"
+    if condition is DependencyCondition.HEALTHY and found.state and not found.checked:
+        how = "it has no healthCheck"
     return Outcome.WAITING, f"waits for container {name} to be {condition}; {how}"
 
 

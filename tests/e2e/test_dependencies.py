@@ -119,14 +119,14 @@ def test_one_that_failed_to_start_is_named(namespace: Namespace) -> None:
     namespace.running("web")
 
 
-def test_health_is_waited_for(namespace: Namespace) -> None:
+def test_health_is_waited_for_and_it_is_said_when_nothing_checks_it(namespace: Namespace) -> None:
     namespace.sleeper("db")
     namespace.sleeper("web", dependsOn=on("db", condition="Healthy"))
     namespace.running("db")
 
     held = namespace.wait("web", because("DependencyWaiting"))
 
-    assert message(held) == "waits for container db to be Healthy; its state is Running"
+    assert message(held) == "waits for container db to be Healthy; it has no healthCheck"
 
 
 def test_a_cycle_is_named_and_heals(namespace: Namespace, node: Node) -> None:

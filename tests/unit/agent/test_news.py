@@ -193,6 +193,12 @@ STEPS = [
         ((Reason.NODE_REBOOTED, "the node was restarted while the process ran"),),
         after=exited(255, Reason.NODE_REBOOTED, ran=60),
     ),
+    Step(
+        "nobody saw its end",
+        RecordExit(ID, Reason.ERROR),
+        ((Reason.ERROR, "the process is gone, and nobody saw how it ended"),),
+        after=exited(255, ran=60),
+    ),
     Step("an end that could not be taken down", RecordExit(ID), after=None),
     Step("it is paused", PauseContainer(ID), ((Reason.PAUSED, "the processes are frozen"),)),
     Step("it is resumed", ResumeContainer(ID), ((Reason.RESUMED, "the processes are thawed"),)),

@@ -26,6 +26,7 @@ def said(state: str, reason: str, **more: Any) -> dict[str, Any]:
 
 RUNNING = said("Running", "Running")
 HEALTHY = said("Running", "Running", health={"status": "Healthy"})
+CHECKED = {"healthCheck": {"tcpSocket": {"port": 80}}}
 COMPLETED = said("Exited", "Completed", exitCode=0)
 
 
@@ -52,9 +53,21 @@ COMPLETED = said("Exited", "Completed", exitCode=0)
             Outcome.SATISFIED,
             "",
         ),
-        ("Healthy", body(**RUNNING), Outcome.WAITING, "to be Healthy; its state is Running"),
-        ("Healthy", body(**RUNNING, health={"status": "Starting"}), Outcome.WAITING, "its state is Running"),
-        ("Healthy", body(state="Paused", health={"status": "Healthy"}), Outcome.WAITING, "its state is Paused"),
+        ("Healthy", body(spec=CHECKED, **RUNNING), Outcome.WAITING, "to be Healthy; its state is Running"),
+        (
+            "Healthy",
+            body(spec=CHECKED, **RUNNING, health={"status": "Starting"}),
+            Outcome.WAITING,
+            "its state is Running",
+        ),
+        (
+            "Healthy",
+            body(spec=CHECKED, state="Paused", health={"status": "Healthy"}),
+            Outcome.WAITING,
+            "its state is Paused",
+        ),
+        ("Healthy", body(**RUNNING), Outcome.WAITING, "waits for container db to be Healthy; it has no healthCheck"),
+        ("Healthy", body(), Outcome.WAITING, "no node has taken it up yet"),
         ("Completed", body(**COMPLETED), Outcome.SATISFIED, ""),
         ("Completed", body(2, **COMPLETED), Outcome.WAITING, "its state is Exited (Completed)"),
         ("Completed", body(**RUNNING), Outcome.WAITING, "its state is Running"),
