@@ -35,13 +35,20 @@ class Holder:
         idle = 0
         while idle < IDLE_SWEEPS:
             idle = 0 if self._held or self._agents else idle + 1
-            ready = select.select([self._listener, *self._agents], [], [], SWEEP_SECONDS)[0]
-            for one in ready:
+            for one in self._ready():
                 if one is self._listener:
                     self._agents.append(one.accept()[0])
                 else:
                     self._serve(one)
             self._sweep()
+
+    def _ready(self) -> list[socket.socket]:
+        """Who has something to say. By poll, since select knows no descriptor above 1023, and a holder may have many."""
+        poll = select.poll()
+        sockets = {one.fileno(): one for one in (self._listener, *self._agents)}
+        for descriptor in sockets:
+            poll.register(descriptor, select.POLLIN)
+        return [sockets[descriptor] for descriptor, _ in poll.poll(1000 * SWEEP_SECONDS)]
 
     def _serve(self, agent: socket.socket) -> None:
         """Hold what the agent names, and say so when it is done."""

@@ -1,15 +1,19 @@
 """Pipes that are held stay what they are while no agent has them open; the holder goes when it is not needed."""
 
+import asyncio
 import os
+import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from controller.agent.streams import holder, pipes
-from controller.agent.streams.held import AGAIN_SECONDS, Held
+from controller.agent.streams.held import Held
 from tests.e2e import waiting
+
+HELD = Held.__module__
 
 
 @pytest.fixture
@@ -102,24 +106,87 @@ def test_a_holder_that_was_killed_is_started_again(directory: Path) -> None:
     assert read(directory / "box.stdout") == b"last words\n"
 
 
-def test_a_holder_that_is_stuck_is_left_alone_for_a_while_and_then_told_what_it_has_missed(directory: Path) -> None:
-    now = [1000.0]
-    held = Held(directory, clock=lambda: now[0])
-    held.hold([fifo(directory, "first.stdout")])
+async def test_a_holder_that_is_stuck_is_left_alone_and_told_what_it_has_missed_once_it_goes_on(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{HELD}.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(f"{HELD}.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(f"{HELD}.AT_ONCE", 10)
+    names = [f"{number}.stdout" for number in range(30)]
+    one = Held(directory)
+    one.hold([fifo(directory, "first.stdout")])
     (number,) = map(int, holders_of(directory))
     os.kill(number, signal.SIGSTOP)
     try:
-        for missed in ("second.stdout", "third.stdout"):
-            held.hold([fifo(directory, missed)])
-        assert held._connection is None, "asked once, and then not again"
+        asked = count_questions(one, monkeypatch)
+        for name in names:
+            one.hold([fifo(directory, name)])
+        assert asked == [1], "it is asked once by whoever waits, and then in the background"
+        await eventually(lambda: asked[0] > 2)
+        (directory / names.pop()).unlink()
     finally:
         os.kill(number, signal.SIGCONT)
-    now[0] += AGAIN_SECONDS
-    held.hold([fifo(directory, "fourth.stdout")])
-    held.close()
-    for name in ("first", "second", "third", "fourth"):
-        printed(directory / f"{name}.stdout", b"last words\n")
-        assert read(directory / f"{name}.stdout") == b"last words\n"
+    await eventually(lambda: one._catching_up is None)
+    one.hold([fifo(directory, "last.stdout")])
+    one.close()
+    for name in ("first.stdout", *names, "last.stdout"):
+        printed(directory / name, b"last words\n")
+        assert read(directory / name) == b"last words\n"
+
+
+def count_questions(one: Held, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    asked, ask = [0], one._ask
+
+    def counted(names: Sequence[str]) -> bool:
+        asked[0] += 1
+        return ask(names)
+
+    monkeypatch.setattr(one, "_ask", counted)
+    return asked
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+
+async def test_an_agent_that_goes_while_a_holder_is_stuck_leaves_nothing_open(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{HELD}.ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(f"{HELD}.AGAIN_SECONDS", 0.0)
+    one = Held(directory)
+    one.hold([fifo(directory)])
+    (number,) = map(int, holders_of(directory))
+    os.kill(number, signal.SIGSTOP)
+    try:
+        asked = count_questions(one, monkeypatch)
+        one.hold([fifo(directory, "other.stdout")])
+        await eventually(lambda: asked[0] > 1)
+        one.close()
+        await asyncio.get_running_loop().shutdown_default_executor()
+        assert one._connection is None
+    finally:
+        os.kill(number, signal.SIGCONT)
+
+
+def test_more_pipes_than_select_can_count_are_held(directory: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    first, second = Held(directory), Held(directory)
+    try:
+        names = [f"{number}.stdout" for number in range(1100)]
+        for at in range(0, len(names), 500):
+            first.hold([fifo(directory, name) for name in names[at : at + 500]])
+        second.hold([fifo(directory, "last.stdout")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        first.close()
+        second.close()
+    for name in (*names, "last.stdout"):
+        printed(directory / name, b"last words\n")
+        assert read(directory / name) == b"last words\n"
 
 
 def test_a_fifo_that_was_made_anew_is_held_anew(directory: Path) -> None:
@@ -144,7 +211,7 @@ def test_nothing_outside_its_directory_is_held(directory: Path, tmp_path: Path) 
     assert read(outside) == b""
 
 
-def test_an_agent_goes_on_without_a_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_goes_on_without_a_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holder, "__file__", "/no/such/program")
     held = Held(tmp_path)
 
