@@ -23,15 +23,15 @@ def kill_group(container_id: str, pid: int) -> None:
 
 
 def kill_unstarted(container_id: str, pid: int) -> None:
-    """Kill what is left of starts that were given up: halves of the OCI runtime in the container whose other half has been ended.
+    """Kill what is left of starts that were given up: halves of the OCI runtime whose other half has been ended.
 
-    The shim has inherited them, as it has the container's first process, `pid`.
+    The shim has inherited them, as it has the container's first process, `pid`. They may not have come to its cgroup yet.
     """
     with suppress(OSError):
         if not _is_in(container_id, pid):
             return
         for child in _children(_parent(pid)):
-            if child != pid and _name(child).startswith(_UNSTARTED) and _is_in(container_id, child):
+            if child != pid and _name(child).startswith(_UNSTARTED):
                 os.kill(child, signal.SIGKILL)
 
 
