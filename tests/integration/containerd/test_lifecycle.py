@@ -110,6 +110,22 @@ async def test_output_through_fifos(client: Containerd, busybox: Image, tmp_path
             os.close(reader)
 
 
+async def test_a_further_process_ends_with_the_first_one_and_is_in_nobodys_way(
+    client: Containerd, busybox: Image
+) -> None:
+    box = await make_box(client, busybox, "sleep", "1000")
+    await box.start()
+    process = {**(await client.containers.get(box.id)).spec["process"], "args": ["sleep", "1000"]}
+    await client.tasks.exec(box.id, "session", process)
+    ended = asyncio.create_task(client.tasks.wait(box.id, "session", timeout=20))
+    pid = await client.tasks.start(box.id, "session")
+    waiting = asyncio.create_task(client.tasks.wait(box.id, timeout=20))
+    await client.tasks.kill(box.id, 9)  # the first process alone
+    assert [(await one).status for one in (waiting, ended)] == [137, 137]
+    await box.remove()
+    assert not Path(f"/proc/{pid}").exists()
+
+
 async def test_a_command_that_is_not_there(client: Containerd, busybox: Image) -> None:
     """With runc the creation succeeds and the start says so."""
     box = await make_box(client, busybox, "no-such-command", create=False)
