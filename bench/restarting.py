@@ -18,6 +18,7 @@ from hack.lab.daemon import Daemon
 
 POLL_SECONDS = 0.02
 _LOOKS = re.compile(r'^tallyman_reconcile_total\{result="settled"\} (\S+)$', re.MULTILINE)
+_REPEATED = re.compile(r'^tallyman_reconcile_total\{result="(?:look_again|error)"\} (\S+)$', re.MULTILINE)
 _BUSY = re.compile(r"^tallyman_(?:queue_depth|active_workers) (\S+)$", re.MULTILINE)
 _RUNNING = re.compile(r'^tallyman_containers\{state="Running"\} (\S+)$', re.MULTILINE)
 
@@ -29,6 +30,8 @@ class Adoption:
     seconds: float
     writes: float
     """Writes of Containers and of Events to the API server meanwhile, and for a while after it."""
+    repeated: float
+    """Looks that came to no end: of what they were about, it is not known whether it was adopted in that time."""
 
 
 def container(image: str) -> Mapping[str, Any]:
@@ -64,18 +67,19 @@ async def adopted(cluster: Cluster, here: World, count: int) -> Adoption:
     before = await measure.writes(cluster, "containers", "events")
     since = perf_counter()
     _spawn(here.agent)
-    await asyncio.wait_for(_settled(here.metrics, count), measure.TIMEOUT)
+    page = await asyncio.wait_for(_settled(here.metrics, count), measure.TIMEOUT)
     seconds = perf_counter() - since
     await asyncio.sleep(measure.SETTLE_SECONDS)  # Events come a while after what they tell of
-    return Adoption(seconds, await measure.writes(cluster, "containers", "events") - before)
+    writes = await measure.writes(cluster, "containers", "events") - before
+    return Adoption(seconds, writes, _total(_REPEATED, page))
 
 
 def _spawn(agent: Daemon) -> None:
     agent.start(ready=lambda: True, timeout=measure.TIMEOUT)
 
 
-async def _settled(address: str, count: int) -> None:
-    """Wait until an agent has looked at so many containers, has none left to look at, and knows that they run."""
+async def _settled(address: str, count: int) -> str:
+    """Wait until an agent has looked at so many containers, has none left to look at, and knows that they run; returns its metrics."""
     async with ClientSession() as session:
         while True:
             try:
@@ -83,7 +87,7 @@ async def _settled(address: str, count: int) -> None:
                     page = await answer.text()
                 looked = min(_total(_LOOKS, page), _total(_RUNNING, page)) >= count
                 if looked and _total(_BUSY, page) == 0:
-                    return
+                    return page
             except ClientError:
                 pass  # not yet listening
             await asyncio.sleep(POLL_SECONDS)
