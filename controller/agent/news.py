@@ -94,6 +94,8 @@ def _stopping(
             return ()
         return (Announcement(Reason.KILLING, "the process did not end within its grace period; SIGKILL is sent", ANY),)
     why = "the object is deleted" if declared.deleting else WHY_STOPPED[action.cause]
+    if action.cause is StopCause.RESTART and declared.restarted_at:
+        why = f"{why} ({declared.restarted_at})"
     reason = Reason.RESTARTING if action.cause in (StopCause.RESTART, StopCause.HEALTH_RESTART) else Reason.STOPPING
     if isinstance(action, KillContainer):
         return (Announcement(reason, f"{why}: SIGKILL is sent"),)
@@ -113,7 +115,7 @@ def end(
             return _end(declared, after, after.exit, VANISHED.get(vanished) if vanished is not None else None)
         case RemoveContainer() if before is not None and before.task is not None:
             if before.task.state is TaskState.STOPPED and not life.is_recorded(before):
-                return _end(declared, before, _seen(before, before.task))
+                return _end(declared, before, _seen(before.task, endings.began(declared, before)))
     return None
 
 
@@ -121,11 +123,10 @@ def _only(announcement: Announcement | None) -> tuple[Announcement, ...]:
     return () if announcement is None else (announcement,)
 
 
-def _seen(before: ObservedContainer, task: ObservedTask) -> ExitRecord:
+def _seen(task: ObservedTask, began: datetime | None) -> ExitRecord:
     """The end of a process as containerd tells it."""
     told = describe(task.exit_code)
-    ended_at = task.exited_at or before.started_at or EPOCH
-    return ExitRecord(told.code, told.signal, ended_at, False, told.reason, started_at=before.started_at)
+    return ExitRecord(told.code, told.signal, task.exited_at or began or EPOCH, False, told.reason, started_at=began)
 
 
 def _end(declared: Declared, after: ObservedContainer, ended: ExitRecord, vanished: str | None = None) -> Announcement:

@@ -320,7 +320,7 @@ def _created(
             return Plan((RemoveContainer(current.id),), working(current, Verdict(failure.reason, failure.message)))
     held_back = endings.of_attempt(declared, observed, now, current) or endings.in_status(declared, current)
     if held_back is not None:
-        return held_back
+        return aftermath.removed_when_ended(spec, held_back)
     return Plan((*aftermath.resources_first(declared, current), StartContainer(current.id)))
 
 
@@ -336,8 +336,7 @@ def _running(
     if spec.desired_state is DesiredState.STOPPED:
         return stopping.stop(current, StopCause.USER, stopping.manner(current, spec), now)
     if aftermath.restart_wanted(declared, current):
-        news = Announcement(Reason.RESTARTING, f"a restart was asked for ({declared.restarted_at})")
-        return stopping.stop(current, StopCause.RESTART, stopping.manner(current, spec), now, news)
+        return stopping.stop(current, StopCause.RESTART, stopping.manner(current, spec), now)
     going_on = unhealthy.running(spec, current, observed.health, now)
     pause = (PauseContainer(current.id),) if spec.desired_state is DesiredState.PAUSED else ()
     actions = (*aftermath.resources_first(declared, current), *pause)

@@ -50,7 +50,7 @@ def after_unhealthy(policy: RestartPolicy, ended: ExitRecord, retries: int) -> R
 def _again(policy: RestartPolicy, ended: ExitRecord, retries: int) -> Restart | Stay:
     limit = policy.maximum_retry_count
     if limit is not None and retries >= limit:
-        limited = f"it was started again {retries} times, which is the limit"
+        limited = f"it was started again {'once' if retries == 1 else f'{retries} times'}, which is the limit"
         message = endings.with_more(ended.message, limited)
         return Stay(Reason.RETRY_LIMIT_REACHED, message, stuck=True)
     return Restart(ended.finished_at + wait(policy.backoff, ended.short_runs))

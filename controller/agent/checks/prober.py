@@ -72,9 +72,10 @@ class Prober:
                 async with asyncio.timeout(seconds):
                     return await self._connect(target, check)
             except TimeoutError:
-                return Answer(TIMED_OUT, f"no answer within {seconds:g} s")
+                return Answer(TIMED_OUT, f"{_where(check)}: no answer within {seconds:g} s")
             except OSError as error:
-                return Answer(1, os.strerror(error.errno) if error.errno else str(error))
+                said = os.strerror(error.errno) if error.errno else str(error)
+                return Answer(1, f"{_where(check)}: {said}")
 
     async def _connect(self, target: Target, check: HealthCheck) -> Answer:
         if check.http_get is not None:
@@ -107,6 +108,14 @@ class Prober:
             made.close()
             raise
         return made
+
+
+def _where(check: HealthCheck) -> str:
+    """What a check connects to, in words."""
+    asked = check.http_get or check.tcp_socket or check.grpc
+    host = check.http_get.host if check.http_get is not None else None
+    port = f"port {asked.port}" if asked is not None else "nowhere"
+    return f"{host}, {port}" if host else port
 
 
 def _waiting_at_once() -> int:

@@ -85,15 +85,16 @@ async def test_a_server_without_a_network_is_reached(prober: Prober, target: Tar
 async def test_a_refusal_is_a_failure_with_its_cause(prober: Prober, target: Target) -> None:
     for kind in ("tcpSocket", "httpGet", "grpc"):
         found = await made(prober, target, **{kind: {"port": 81}})
-        assert (found.exit_code, found.output) == (1, "Connection refused"), kind
+        assert (found.exit_code, found.output) == (1, "port 81: Connection refused"), kind
     missing = await made(prober, target, httpGet={"port": HTTPD, "path": "/missing"})
     assert (missing.exit_code, missing.output.splitlines()[0]) == (1, "HTTP 404 Not Found")
 
 
 async def test_the_node_itself_is_not_asked(prober: Prober, target: Target) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        found = await made(prober, target, tcpSocket={"port": server.getsockname()[1]})
-    assert (found.exit_code, found.output) == (1, "Connection refused")
+        port = server.getsockname()[1]
+        found = await made(prober, target, tcpSocket={"port": port})
+    assert (found.exit_code, found.output) == (1, f"port {port}: Connection refused")
 
 
 async def test_one_that_accepts_and_says_nothing_takes_too_long(prober: Prober, target: Target) -> None:
@@ -101,7 +102,7 @@ async def test_one_that_accepts_and_says_nothing_takes_too_long(prober: Prober, 
         assert (await made(prober, target, tcpSocket={"port": PORT})).exit_code == 0
         for kind in ("httpGet", "grpc"):
             found = await made(prober, target, **{kind: {"port": PORT}}, timeoutSeconds=0.3)
-            assert (found.exit_code, found.output) == (-1, "no answer within 0.3 s"), kind
+            assert (found.exit_code, found.output) == (-1, f"port {PORT}: no answer within 0.3 s"), kind
 
 
 async def test_the_request_is_the_users(prober: Prober, target: Target) -> None:

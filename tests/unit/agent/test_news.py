@@ -124,6 +124,12 @@ STEPS = [
         ((Reason.RESTARTING, "a restart was asked for: SIGTERM is sent, SIGKILL follows after 10 s"),),
     ),
     Step(
+        "a restart was asked for, and it is said by which request",
+        SignalStop(ID, 15, StopCause.RESTART),
+        ((Reason.RESTARTING, "a restart was asked for (soon): SIGTERM is sent, SIGKILL follows after 10 s"),),
+        of=replace(declared(), restarted_at="soon"),
+    ),
+    Step(
         "it is unhealthy and to be restarted",
         SignalStop(ID, 15, StopCause.HEALTH_RESTART),
         ((Reason.RESTARTING, "it is unhealthy (onFailure: Restart): SIGTERM is sent, SIGKILL follows after 10 s"),),
@@ -219,6 +225,17 @@ STEPS = [
             (Reason.REMOVED, f"container {SHORT} and all that was made for it is removed"),
         ),
         before=container(task=ended(143), started_at=ago(8), stop=mark(StopCause.REMOVE)),
+        after=None,
+    ),
+    Step(
+        "so does one that an agent before this one had started",
+        RemoveContainer(ID),
+        (
+            (Reason.STOPPED, "the process ended by SIGTERM (exit code 143) after 3.0 s"),
+            (Reason.REMOVED, f"container {SHORT} and all that was made for it is removed"),
+        ),
+        of=declared(status={"containerID": ID, "startedAt": ago(8).isoformat()}),
+        before=container(task=ended(143), stop=mark(StopCause.REMOVE)),
         after=None,
     ),
     Step(

@@ -126,3 +126,6 @@ def test_what_is_to_be_said_of_a_limit_comes_before_what_the_process_printed() -
     assert stay.message == (
         "ended with exit code 1; it was started again 3 times, which is the limit; last output:\nboom; boom"
     )
+    once = after_exit(policy(name="OnFailure", maximumRetryCount=1), ended(1), 1)
+    assert isinstance(once, Stay)
+    assert once.message.endswith("it was started again once, which is the limit")
