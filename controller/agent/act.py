@@ -43,6 +43,7 @@ from controller.agent.observation import ObservedContainer
 from controller.agent.observed import ObservedStore
 from controller.agent.processes import Processes
 from controller.agent.removal import Remover
+from controller.agent.starter import Starter
 from controller.agent.streams.hub import Streams
 from controller.api.container import FINALIZER, ContainerSpec
 from controller.api.signals import SIGKILL
@@ -67,6 +68,7 @@ class Actor:
         failures: FailureBook,
         dependencies: DependencyKeeper,
         creator: Creator,
+        starter: Starter,
         processes: Processes,
         remover: Remover,
         streams: Streams,
@@ -79,6 +81,7 @@ class Actor:
         self._failures = failures
         self._dependencies = dependencies
         self._creator = creator
+        self._starter = starter
         self._processes = processes
         self._remover = remover
         self._streams = streams
@@ -107,11 +110,13 @@ class Actor:
                 await self._start(action, _sure(declared))
             case SignalStop():
                 if action.cause is not None:
-                    await self._processes.remember_stop(action.id, action.cause, by=action.signal)
+                    await self._processes.remember_stop(
+                        action.id, action.cause, by=action.signal, because=action.because
+                    )
                 await self._processes.signal(action.id, action.signal)
             case KillContainer():
                 if action.cause is not None:
-                    await self._processes.remember_stop(action.id, action.cause, by=SIGKILL)
+                    await self._processes.remember_stop(action.id, action.cause, by=SIGKILL, because=action.because)
                 await self._processes.kill(action.id)
             case RememberStop():
                 await self._processes.remember_stop(action.id, StopCause.USER)
@@ -165,7 +170,7 @@ class Actor:
         await self._creator.create(declared, _spec(declared), ready)
 
     async def _start(self, action: StartContainer, declared: Declared) -> None:
-        await self._processes.start(self._container(action.id), _spec(declared), again=action.again)
+        await self._starter.start(self._container(action.id), _spec(declared), again=action.again)
         began = self._began.pop(declared.key, None)
         metrics.container_started(None if began is None else monotonic() - began)
         self._images.forget(declared.key)

@@ -81,6 +81,7 @@ class SignalStop:
     signal: int
     cause: StopCause | None = None
     announcement: Announcement | None = None
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class KillContainer:
     id: str
     cause: StopCause | None = None
     announcement: Announcement | None = None
+    because: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def exited(
         return _staying(spec, current, ended, Verdict(Reason.STOPPED), stuck=True)
     asked_for = current.stop is not None and not unhealthy.is_cause(current)
     if asked_for or restart_wanted(declared, current):
-        return _start_again(declared, current, observed, now, Again(restarted_at=declared.restarted_at))
+        return _start_again(declared, spec, current, observed, now, again=Again(restarted_at=declared.restarted_at))
     return _by_policy(declared, spec, current, observed, now)
 
 
@@ -55,7 +55,9 @@ def _by_policy(
         return Plan()
     cause = current.stop.cause if current.stop is not None else None
     if cause is StopCause.HEALTH_STOP:
-        told = endings.with_more(ended.message or endings.text(ended), "it stays so until it is restarted")
+        unwell = current.stop.because if current.stop is not None else ""
+        stays = "; ".join(filter(None, (unwell, "it stays so until it is restarted")))
+        told = endings.with_more(ended.message or endings.text(ended), stays)
         return _staying(spec, current, ended, Verdict(Reason.UNHEALTHY, told), stuck=True)
     follows = after_unhealthy if cause is StopCause.HEALTH_RESTART else after_exit
     match follows(spec.restart_policy, ended, current.retries):
@@ -64,7 +66,7 @@ def _by_policy(
             if now < due:
                 return _waiting_to_restart(current, ended, due)
             again = Again(current.retries + 1, ended.short_runs, current.restarted_at)
-            return _start_again(declared, current, observed, now, again)
+            return _start_again(declared, spec, current, observed, now, again=again)
         case Stay(reason=reason, message=message, stuck=stuck):
             return _staying(spec, current, ended, Verdict(reason, message or endings.text(ended)), stuck=stuck)
 
@@ -95,11 +97,17 @@ def told_by_status(declared: Declared, spec: ContainerSpec, now: datetime) -> Pl
 
 
 def _start_again(
-    declared: Declared, current: ObservedContainer, observed: Observation, now: datetime, again: Again
+    declared: Declared,
+    spec: ContainerSpec,
+    current: ObservedContainer,
+    observed: Observation,
+    now: datetime,
+    *,
+    again: Again,
 ) -> Plan:
     held_back = endings.of_attempt(declared, observed, now, current)
     if held_back is not None:
-        return held_back
+        return removed_when_ended(spec, held_back)
     return Plan((*resources_first(declared, current), StartContainer(current.id, again)))
 
 
@@ -130,10 +138,15 @@ def _staying(spec: ContainerSpec, current: ObservedContainer, ended: ExitRecord,
 
 def removed_when_ended(spec: ContainerSpec, ended: Plan) -> Plan:
     """With autoRemove the object goes, once its status has told of the end, or of why there can never be a process."""
-    over = ended.facts is not None and (ended.facts.state is ContainerState.EXITED or _never_made(ended.facts))
+    over = ended.facts is not None and (_ended(ended.facts) or _never_made(ended.facts))
     if not (spec.auto_remove and over and spec.desired_state is DesiredState.RUNNING):
         return ended
     return replace(ended, actions=(DeleteObject(),), say_first=True)
+
+
+def _ended(facts: Facts) -> bool:
+    """Whether nothing more comes of it: no try that it waits for, and no word of its user's that would let it go on."""
+    return facts.state is ContainerState.EXITED and facts.progressing is None and facts.refused is None
 
 
 def _never_made(facts: Facts) -> bool:

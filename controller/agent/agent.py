@@ -38,6 +38,7 @@ from controller.agent.removal import Remover
 from controller.agent.rootfs import RootfsReader
 from controller.agent.runtimes import Runtimes
 from controller.agent.settings import Settings
+from controller.agent.starter import Starter
 from controller.agent.streams.capture import Limits
 from controller.agent.streams.hub import Streams
 from controller.agent.telling import TellingActor
@@ -128,13 +129,20 @@ class Agent:
             failures=self._failures,
             dependencies=self._dependencies,
             creator=creator,
-            processes=Processes(
+            starter=Starter(
                 containerd=containerd,
                 observed=observed,
                 node=here,
                 runtimes=self._runtimes,
                 streams=self._streams,
                 policy=self._policy,
+                settings=settings,
+            ),
+            processes=Processes(
+                containerd=containerd,
+                observed=observed,
+                node=here,
+                streams=self._streams,
                 settings=settings,
             ),
             remover=remover,

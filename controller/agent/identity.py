@@ -44,6 +44,8 @@ _NAME_PATTERN: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _MAX_NUMBER: Final = 2**31 - 1
 _YEARS: Final = range(1970, 9000)
 """Times outside can't be reckoned with, nor written into a status."""
+MOST_TOLD: Final = 256
+"""Letters of why a container was stopped that its label has room for, however they are escaped."""
 _MAX_MESSAGE: Final = 3000
 """Bytes of a message as JSON: containerd's bound for a label is 4096 bytes, key and value together."""
 HISTORY_ROOM: Final = (1536, 384, 384, 384, 384)
@@ -78,6 +80,8 @@ class StopMark:
     at: datetime
     killed_at: datetime | None = None
     """When SIGKILL was sent first, or about to be: an end by it from then on is none by the kernel's, for want of memory."""
+    because: str = ""
+    """What more there is to tell of why: the answer to the last health check, in `MOST_TOLD` letters at most."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ def stop_label(mark: StopMark) -> dict[str, str]:
                 "cause": mark.cause,
                 "at": mark.at.isoformat(),
                 "killed": mark.killed_at.isoformat() if mark.killed_at else None,
+                **({"because": mark.because[:MOST_TOLD]} if mark.because else {}),
             }
         )
     }
@@ -157,6 +162,7 @@ def read_stop(labels: Mapping[str, str]) -> StopMark | None:
             StopCause(raw["cause"]),
             _time(raw["at"]),
             None if raw.get("killed") is None else _time(raw["killed"]),
+            str(raw.get("because", ""))[:MOST_TOLD],
         )
     except (KeyError, TypeError, ValueError):
         return None

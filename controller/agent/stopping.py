@@ -61,7 +61,13 @@ def tear_down(
 
 
 def stop(
-    current: ObservedContainer, cause: StopCause, how: Manner, now: datetime, news: Announcement | None = None
+    current: ObservedContainer,
+    cause: StopCause,
+    how: Manner,
+    now: datetime,
+    news: Announcement | None = None,
+    *,
+    because: str = "",
 ) -> Plan:
     """The stop signal, the grace period, then SIGKILL, again and again until the process is gone."""
     facts = _stopping_facts(current, now)
@@ -69,8 +75,8 @@ def stop(
         return Plan(facts=facts, look_again=current.killed_at + KILL_AGAIN)
     if current.stop is None:
         if how.grace_seconds == 0:
-            return Plan((KillContainer(current.id, cause, news),), facts)
-        return Plan((SignalStop(current.id, how.signal, cause, news),), facts)
+            return Plan((KillContainer(current.id, cause, news, because),), facts)
+        return Plan((SignalStop(current.id, how.signal, cause, news, because),), facts)
     deadline = current.stop.at + timedelta(seconds=how.grace_seconds)
     if now < deadline and not current.signalled and current.killed_at is None:
         # An agent that went before this one may have remembered the stop and no more. A second signal does no harm.

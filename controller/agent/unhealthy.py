@@ -34,7 +34,7 @@ def running(spec: ContainerSpec, current: ObservedContainer, health: Health | No
     cause = _CAUSES.get(spec.health_check.on_failure)
     if cause is not None:
         how = stopping.AT_ONCE if cause is StopCause.HEALTH_KILL else stopping.manner(current, spec)
-        return stopping.stop(current, cause, how, now)
+        return stopping.stop(current, cause, how, now, because=health.message)
     return Plan(facts=replace(facts, why=Verdict(Reason.UNHEALTHY, health.message)))
 
 

@@ -34,7 +34,7 @@ EXITS = st.builds(
 )
 
 
-@given(st.builds(StopMark, st.sampled_from(StopCause), MOMENTS, st.none() | MOMENTS))
+@given(st.builds(StopMark, st.sampled_from(StopCause), MOMENTS, st.none() | MOMENTS, st.text(max_size=256)))
 def test_a_stop_is_read_as_it_was_written(mark: StopMark) -> None:
     assert identity.read_stop(identity.stop_label(mark)) == mark
 
@@ -56,6 +56,16 @@ def test_an_end_fits_into_a_label(message: str) -> None:
     ((name, value),) = label.items()
     assert len(name.encode()) + len(value.encode()) <= MAX_LABEL
     assert identity.read_exit(label) is not None
+
+
+@pytest.mark.parametrize("because", ["x" * 10_000, "\U0001f600" * 10_000, "\x00" * 10_000, "\ud800" * 999])
+def test_a_stop_fits_into_a_label_with_why_it_was(because: str) -> None:
+    label = identity.stop_label(StopMark(StopCause.HEALTH_RESTART, NOW, NOW, because))
+    ((name, value),) = label.items()
+    assert len(name.encode()) + len(value.encode()) <= MAX_LABEL
+    read = identity.read_stop(label)
+    assert read is not None
+    assert read.because == because[:256]
 
 
 def test_a_stop_of_a_former_agent_does_not_tell_of_a_sigkill() -> None:

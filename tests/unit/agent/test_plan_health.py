@@ -85,7 +85,7 @@ def test_without_a_check_health_is_no_matter() -> None:
 def test_an_unhealthy_process_is_asked_to_stop(on_failure: str, cause: StopCause) -> None:
     (action,) = decided(checked(on_failure), ILL).actions
     assert isinstance(action, SignalStop)
-    assert (action.id, action.signal, action.cause) == (ID, 15, cause)
+    assert (action.id, action.signal, action.cause, action.because) == (ID, 15, cause, ILL.message)
     assert decided(checked(on_failure), WELL).actions == ()
     waiting = decided(checked(on_failure), None, stop=mark(cause, 2), signalled=True)
     assert (waiting.actions, waiting.look_again) == ((), ahead(8))
@@ -122,6 +122,13 @@ def test_what_was_stopped_for_its_health_stays_so(policy: str) -> None:
     found = exited(checked("Stop", restartPolicy={"name": policy}), STOP, seconds=1000)
     assert found.actions == ()
     assert reason_of(found) == (ContainerState.EXITED, Reason.UNHEALTHY, False, True)
+
+
+def test_it_says_what_the_check_was_answered() -> None:
+    ill = replace(mark(STOP, 5), because=ILL.message)
+    found = decided(checked("Stop"), None, task=None, stop=ill, exit=ending(143, Reason.UNHEALTHY))
+    assert found.facts is not None
+    assert found.facts.why.message.endswith("3 health checks in a row failed: no; it stays so until it is restarted")
 
 
 def test_what_was_killed_for_its_health_is_the_restart_policys() -> None:

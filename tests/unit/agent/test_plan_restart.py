@@ -1,12 +1,14 @@
 """What is decided when the user asks for a restart: a stop with signal and grace period, and a start that remembers the request."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from controller.agent.actions import (
     Action,
     Again,
+    DeleteObject,
     KillContainer,
     PauseContainer,
     ResumeContainer,
@@ -18,7 +20,7 @@ from controller.agent.identity import StopCause
 from controller.agent.observation import Observation, ObservedContainer
 from controller.agent.plan import plan
 from controller.api.reasons import Reason
-from tests.unit.agent.objects import BASE, ID, NOW, PAUSED, container, declared, ending, mark, present
+from tests.unit.agent.objects import BASE, ID, NOW, PAUSED, ahead, container, declared, ending, failure, mark, present
 from tests.unit.agent.plan_tables import FROZEN, STOPPED
 
 ASKED = replace(BASE, restarted_at="now")
@@ -121,3 +123,24 @@ def test_a_restart_on_request_is_a_stop_and_a_start(
 ) -> None:
     decided = plan(given, Observation((current,), present(given)), NOW)
     assert tuple(map(untold, decided.actions)) == actions
+
+
+@pytest.mark.feature("L10", "L12")
+@pytest.mark.parametrize(
+    ("held_by", "gone"),
+    [
+        pytest.param({"reason": Reason.COMMAND_NOT_FOUND, "exit_code": 127}, True, id="it can't be started again"),
+        pytest.param({"reason": Reason.USER_NOT_FOUND}, True, id="its user has vanished"),
+        pytest.param({"reason": Reason.DEPENDENCY_WAITING, "retry_at": ahead(30)}, False, id="what it needs may come"),
+        pytest.param({"reason": Reason.POLICY_FORBIDDEN, "retry_at": ahead(30)}, False, id="it is forbidden meanwhile"),
+        pytest.param({"reason": Reason.POLICY_FORBIDDEN}, False, id="it is forbidden for good"),
+    ],
+)
+def test_a_restart_that_fails_ends_it_for_auto_remove_unless_it_may_yet_succeed(
+    held_by: dict[str, Any], gone: bool
+) -> None:
+    given = replace(declared(autoRemove=True), restarted_at="now")
+    ended = container(given, task=None, exit=ending(0, Reason.COMPLETED))
+    failed = replace(failure(given, **{"exit_code": None, **held_by}), restarted_at="now")
+    decided = plan(given, Observation((ended,), present(given), failure=failed), NOW)
+    assert decided.actions == ((DeleteObject(),) if gone else ())
