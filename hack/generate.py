@@ -11,14 +11,13 @@ from typing import Final
 
 import yaml
 
-from controller.api.container import GROUP, PLURAL
-from controller.api.crd import container_crd
+from controller.api.crd import definition
+from controller.api.kinds import GROUP, KINDS, Kind
 from hack import agent_tables, life_tables
 from hack.reference_tables import with_tables
 
 ROOT: Final = Path(__file__).parent.parent
-CRD: Final = Path("crds") / f"{GROUP}_{PLURAL}.yaml"
-PAGE: Final = Path("docs") / "container.md"
+PAGES: Final = (Path("docs") / "container.md", Path("docs") / "containernode.md")
 AGENT_PAGE: Final = Path("docs") / "agent.md"
 LIFE_PAGE: Final = Path("docs") / "lifecycle.md"
 _HEADER: Final = "# Generated from the models in controller/api by `python -m hack.generate`; do not edit.\n"
@@ -27,11 +26,15 @@ _HEADER: Final = "# Generated from the models in controller/api by `python -m ha
 def generated() -> dict[Path, str]:
     """Every generated file, by its path in the tree, as it should be."""
     return {
-        CRD: _HEADER + yaml.safe_dump(container_crd(), sort_keys=False, allow_unicode=True, width=120),
-        PAGE: with_tables((ROOT / PAGE).read_text()),
+        **{Path("crds") / f"{GROUP}_{kind.plural}.yaml": _definition(kind) for kind in KINDS},
+        **{page: with_tables((ROOT / page).read_text()) for page in PAGES},
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
         LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
     }
+
+
+def _definition(kind: Kind) -> str:
+    return _HEADER + yaml.safe_dump(definition(kind), sort_keys=False, allow_unicode=True, width=120)
 
 
 def differences(root: Path = ROOT) -> str:

@@ -1,6 +1,6 @@
-"""Makes the tables of docs/container.md from the models: fields of the spec, fields of the status, reasons, Events. Pure.
+"""Makes the tables of the pages of the kinds from the models: fields of the spec, fields of the status, reasons, Events. Pure.
 
-In the page each table stands between two comments, the first of which says what it is made of:
+In a page each table stands between two comments, the first of which says what it is made of:
 
     <!-- table spec: image imagePullPolicy -->
     (generated)
@@ -8,18 +8,21 @@ In the page each table stands between two comments, the first of which says what
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from controller.api.container import ContainerSpec, ContainerStatus
 from controller.api.crd import structural
 from controller.api.events import EVENTS
 from controller.api.model import Change, Model, change_of, wire_name
-from controller.api.reasons import Reason
+from controller.api.node import ContainerNodeSpec, ContainerNodeStatus
+from controller.api.reasons import OF_NODES, ONLY_OF_NODES, Reason
 
 _TABLE: Final = re.compile(r"(<!-- table (\w+)(?:: ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 _SPEC: Final = structural(ContainerSpec, filled_in=True)
 _STATUS: Final = structural(ContainerStatus, filled_in=False)
+_NODE_SPEC: Final = structural(ContainerNodeSpec, filled_in=True)
+_NODE_STATUS: Final = structural(ContainerNodeStatus, filled_in=False)
 Schema = dict[str, Any]
 
 
@@ -32,6 +35,7 @@ def _changes(model: type[Model], above: Change, prefix: str = "") -> Iterator[tu
             yield from _changes(field.annotation, own, f"{path}.")
 
 
+_KNOWN: Final = ("spec", "status", "reasons", "events", "node_spec", "node_status", "node_reasons")
 _CHANGES: Final = dict(_changes(ContainerSpec, Change.RECREATE))
 
 
@@ -50,28 +54,49 @@ def _table(kind: str, fields: list[str]) -> str:
         case "spec":
             return _rows(("Field", "Type", "Default", "A change", "Meaning"), _spec_rows(fields))
         case "status":
-            return _rows(("Field", "Type", "Meaning"), _status_rows(fields))
+            return _rows(("Field", "Type", "Meaning"), _status_rows(_STATUS, fields))
         case "reasons":
-            rows = ((f"`{reason}`", reason.meaning, reason.next_step) for reason in sorted(Reason))
-            return _rows(("Reason", "What it says", "What to do"), rows)
+            return _reasons(set(Reason) - ONLY_OF_NODES)
         case "events":
             occasions = ((f"`{reason}`", told.type, told.when) for reason, told in EVENTS.items())
             return _rows(("Reason", "Type", "When"), occasions)
-    raise ValueError(f"docs/container.md asks for a table {kind!r}; there are spec, status, reasons and events")
+        case "node_spec":
+            return _rows(("Field", "Type", "Default", "Meaning"), _node_spec_rows(fields))
+        case "node_status":
+            return _rows(("Field", "Type", "Meaning"), _status_rows(_NODE_STATUS, fields))
+        case "node_reasons":
+            return _reasons(OF_NODES)
+    raise ValueError(f"a page asks for a table {kind!r}; there are {', '.join(_KNOWN)}")
+
+
+def _reasons(of: Iterable[Reason]) -> str:
+    rows = ((f"`{reason}`", reason.meaning, reason.next_step) for reason in sorted(of))
+    return _rows(("Reason", "What it says", "What to do"), rows)
 
 
 def _spec_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:
+    for path, node, default, meaning in _declared_rows(_SPEC, fields):
+        top = path.partition(".")[0].partition("[")[0]
+        yield f"`{path}`", _type(node), default, str(_CHANGES.get(path, _CHANGES[top])), meaning
+
+
+def _node_spec_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:
+    for path, node, default, meaning in _declared_rows(_NODE_SPEC, fields):
+        yield f"`{path}`", _type(node), default, meaning
+
+
+def _declared_rows(schema: Schema, fields: list[str]) -> Iterator[tuple[str, Schema, str, str]]:
+    """Path, schema, default and meaning of each field, and of those within it."""
     for field in fields:
-        required = field in _SPEC["required"]
-        for path, node, needed in _flattened(field, _SPEC["properties"][field], required=required):
+        required = field in schema.get("required", ())
+        for path, node, needed in _flattened(field, schema["properties"][field], required=required):
             meaning, _, default = node["description"].partition(" Default: ")
-            default = "**required**" if needed else default.removesuffix(".") or "—"
-            yield f"`{path}`", _type(node), default, str(_CHANGES.get(path, _CHANGES[field])), meaning
+            yield path, node, "**required**" if needed else default.removesuffix(".") or "—", meaning
 
 
-def _status_rows(fields: list[str]) -> Iterator[tuple[str, ...]]:
+def _status_rows(schema: Schema, fields: list[str]) -> Iterator[tuple[str, ...]]:
     for field in fields:
-        for path, node, _ in _flattened(field, _STATUS["properties"][field], required=False):
+        for path, node, _ in _flattened(field, schema["properties"][field], required=False):
             yield f"`{path}`", _type(node), node["description"]
 
 

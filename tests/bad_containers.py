@@ -480,6 +480,65 @@ DEPENDENCIES: Final = [
     ),
 ]
 
+PLACEMENT: Final = [
+    _bad("the node's labels are a list", "nodeSelector", "must be an object", nodeSelector=["disk"]),
+    _bad("a node's label is a number", "nodeSelector.disk", "write it in quotes", nodeSelector={"disk": 1}),
+    _bad(
+        "a node's label has a space in it",
+        "nodeSelector.disk",
+        "must be the value of a label",
+        nodeSelector={"disk": "very fast"},
+    ),
+    _bad("a node's label is too long", "nodeSelector.disk", "at most 63 characters", nodeSelector={"disk": "x" * 64}),
+    _bad(
+        "the key of a node's label is none",
+        "nodeSelector[-disk]",
+        "must be the key of a label, such as disk or example.com/disk",
+        nodeSelector={"-disk": "ssd"},
+    ),
+    _bad(
+        "a node is to have too many labels",
+        "nodeSelector",
+        "may hold at most 64 items",
+        nodeSelector={f"label-{number}": "" for number in range(65)},
+    ),
+    _bad("a toleration is a plain name", "tolerations[0]", "must be an object", tolerations=["gpu"]),
+    _bad(
+        "a toleration's key is none", "tolerations[0].key", "must be the key of a label", tolerations=[{"key": "a/b/c"}]
+    ),
+    _bad(
+        "a toleration has no key and compares values",
+        "tolerations[0].key",
+        "is required with operator Equal",
+        tolerations=[{"value": "yes"}],
+    ),
+    _bad(
+        "a toleration's operator is unknown",
+        "tolerations[0].operator",
+        "'Exists' or 'Equal'",
+        tolerations=[{"key": "gpu", "operator": "In"}],
+    ),
+    _bad(
+        "a toleration of the key alone has a value",
+        "tolerations[0].value",
+        "excludes operator Exists; got 'yes'",
+        tolerations=[{"key": "gpu", "operator": "Exists", "value": "yes"}],
+    ),
+    _bad(
+        "a toleration's effect is unknown",
+        "tolerations[0].effect",
+        "must be one of 'NoSchedule'",
+        tolerations=[{"key": "gpu", "operator": "Exists", "effect": "NoExecute"}],
+    ),
+    _bad(
+        "there are too many tolerations",
+        "tolerations",
+        "at most 64 items, and has 65",
+        tolerations=[{"operator": "Exists"}] * 65,
+    ),
+    _bad("the container moves sometimes", "reschedule", "'Never' or 'WhenNodeGone'", reschedule="Always"),
+]
+
 HEALTH: Final = [
     _health(
         "there is no way to check", "", "exactly one of exec, httpGet, tcpSocket and grpc; got none", tcpSocket=MISSING
@@ -549,6 +608,7 @@ HEALTH: Final = [
 
 BAD_CONTAINERS: Final = [
     *DEPENDENCIES,
+    *PLACEMENT,
     *IMAGE_AND_PROCESS,
     *ENVIRONMENT,
     *RESOURCES,

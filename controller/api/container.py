@@ -9,6 +9,9 @@ from controller.api.healthcheck import HealthCheck as HealthCheck
 from controller.api.healthcheck import OnFailure as OnFailure
 from controller.api.lifecycle import Dependency as Dependency
 from controller.api.lifecycle import DependencyCondition as DependencyCondition
+from controller.api.placement import ReschedulePolicy as ReschedulePolicy
+from controller.api.placement import Toleration as Toleration
+from controller.api.placement import TolerationOperator as TolerationOperator
 from controller.api.scalars import Quantity as Quantity
 from controller.api.spec import Capabilities as Capabilities
 from controller.api.spec import ContainerSpec as ContainerSpec

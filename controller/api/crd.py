@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.api import container
-from controller.api.container import ContainerSpec, ContainerStatus
+from controller.api.kinds import GROUP, VERSION, Column, Kind
 from controller.api.model import Model
 
 Schema = dict[str, Any]
@@ -39,29 +38,30 @@ _KEPT: Final = (
 """What a schema of pydantic and one of Kubernetes say alike. Everything else is either translated below or dropped."""
 
 
-def container_crd() -> Schema:
-    """The CustomResourceDefinition of `Container`."""
+def definition(kind: Kind) -> Schema:
+    """The CustomResourceDefinition of a kind."""
     names = {
-        "plural": container.PLURAL,
-        "singular": container.SINGULAR,
-        "kind": container.KIND,
-        "listKind": f"{container.KIND}List",
-        "shortNames": list(container.SHORT_NAMES),
-        "categories": list(container.CATEGORIES),
+        "plural": kind.plural,
+        "singular": kind.singular,
+        "kind": kind.name,
+        "listKind": f"{kind.name}List",
+        "shortNames": list(kind.short_names),
+        "categories": list(kind.categories),
     }
     version = {
-        "name": container.VERSION,
+        "name": VERSION,
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
-        "additionalPrinterColumns": _columns(),
-        "schema": {"openAPIV3Schema": _object_schema()},
+        "additionalPrinterColumns": [*map(_column, kind.columns), *map(_wide_column, kind.wide_columns)],
+        "schema": {"openAPIV3Schema": _object_schema(kind)},
     }
+    scope = "Namespaced" if kind.namespaced else "Cluster"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{container.PLURAL}.{container.GROUP}"},
-        "spec": {"group": container.GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        "metadata": {"name": kind.resource},
+        "spec": {"group": GROUP, "names": names, "scope": scope, "versions": [version]},
     }
 
 
@@ -71,42 +71,32 @@ def structural(model: type[Model], *, filled_in: bool) -> Schema:
     return _Conversion(schema.get("$defs", {}), tells_defaults=filled_in).of(schema, writes_defaults=filled_in)
 
 
-def _object_schema() -> Schema:
+def _object_schema(kind: Kind) -> Schema:
     return {
         "type": "object",
-        "description": "One container on one node: declared in spec, run by the node's agent through containerd, observed in status.",
-        "required": ["spec"],
+        "description": kind.description,
+        **({"required": ["spec"]} if kind.needs_spec else {}),
         "properties": {
-            "apiVersion": {"type": "string", "description": f"{container.GROUP}/{container.VERSION}"},
-            "kind": {"type": "string", "description": container.KIND},
+            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
+            "kind": {"type": "string", "description": kind.name},
             "metadata": {"type": "object"},
-            "spec": structural(ContainerSpec, filled_in=True),
-            "status": structural(ContainerStatus, filled_in=False),
+            "spec": structural(kind.spec, filled_in=True),
+            "status": structural(kind.status, filled_in=False),
         },
     }
 
 
-def _columns() -> list[Schema]:
-    ready = '.status.conditions[?(@.type=="Ready")]'
-    narrow = [
-        _column("State", "string", ".status.state", "What the engine sees."),
-        _column("Ready", "string", f"{ready}.status", "Whether the container is as declared."),
-        _column("Restarts", "integer", ".status.restartCount", "How often it was started again."),
-        _column("Node", "string", ".spec.nodeName", "The node that runs it."),
-    ]
-    wide = [
-        _column("Image", "string", ".spec.image", "The image as declared."),
-        _column("Health", "string", ".status.health.status", "What the health check has found."),
-        _column("Exit", "integer", ".status.exitCode", "Exit code of the last process."),
-        _column("Reason", "string", f"{ready}.reason", "Why it is ready or is not."),
-        _column("ID", "string", ".status.containerID", "Id in containerd."),
-    ]
-    age = _column("Age", "date", ".metadata.creationTimestamp", "Time since the object was created.")
-    return [*narrow, age, *({**column, "priority": 1} for column in wide)]
+def _column(column: Column) -> Schema:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "jsonPath": column.path,
+        "description": column.description,
+    }
 
 
-def _column(name: str, kind: str, path: str, description: str) -> Schema:
-    return {"name": name, "type": kind, "jsonPath": path, "description": description}
+def _wide_column(column: Column) -> Schema:
+    return _column(column) | {"priority": 1}
 
 
 @dataclass(frozen=True)

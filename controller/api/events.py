@@ -44,6 +44,8 @@ _COULD_NOT: Final = _warning("It could not be done to the container; counted wit
 _FAILED: Final = _warning("The container could not be made or started; counted with every try.")
 
 EVENTS: Final[dict[Reason, Occasion]] = {
+    Reason.BOUND: _normal("The container is bound to a node; names it."),
+    Reason.UNBINDABLE: _warning("It can be bound to no node; says of each why not."),
     Reason.PULLING: _normal("The pull of the image has begun, and its size is known."),
     Reason.PULLED: _normal("The image is pulled and unpacked; says how long that took, and how large the image is."),
     Reason.ERR_IMAGE_PULL: _warning("A pull failed; counted with every try."),
@@ -70,6 +72,12 @@ EVENTS: Final[dict[Reason, Occasion]] = {
     Reason.RESTART_EXCLUDED: _shown("It is not started again: the policy excludes its exit code."),
     Reason.REMOVING: _normal("The object is deleted since `autoRemove` asks for it."),
     Reason.REMOVED: _normal("The container and all that was made for it are removed."),
+    Reason.NODE_LOST: _warning(
+        "The node's agent has not been heard of for a while; the container's state is not known."
+    ),
+    Reason.RESCHEDULED: _normal("The node is gone, and the container is to be bound to another one."),
+    Reason.MOVED: _normal("The node that was away is back, and removes its copy of a container that was bound anew."),
+    Reason.FINALIZER_REMOVED: _warning("The deleted object was let go without its node, which is gone or lost."),
     Reason.CONTAINER_VANISHED: _warning("The container was removed behind the agent's back, and is made again."),
     Reason.INVALID_SPEC: _shown("The spec breaks a rule."),
     Reason.INVALID_IMAGE_NAME: _shown("The image's name is not a reference."),

@@ -1,10 +1,11 @@
 """The one vocabulary of reasons: the same word in a condition, an event, a metric label and the documentation.
 
-Each member carries what it means and what to do about it; the table of reasons in docs/container.md is generated from here.
+Each member carries what it means and what to do about it; the tables of reasons in docs/ are generated from here.
 A reason is never renamed once released. Pure: no input or output.
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -116,6 +117,40 @@ class Reason(StrEnum):
         "LimitNotPermitted",
         "The node's kernel or the agent's own limits do not allow a ulimit, a resource limit or a sysctl.",
         "Lower the value that the message names.",
+    )
+
+    # Its node, as the cluster sees it.
+    BOUND = "Bound", "The container was given to a node; the node's agent makes it."
+    UNBINDABLE = (
+        "Unbindable",
+        "There is no node at present that the container can be bound to; it is tried again when nodes or containers change.",
+        "The message says of each node why not: free or add one, or ask for less in the spec.",
+    )
+    NODE_LOST = (
+        "NodeLost",
+        "The node's agent has not been heard of for a while. What it ran may run on.",
+        "Look at the node and at its agent; once back, it reports by itself. If the node is gone for good, delete its ContainerNode.",
+    )
+    RESCHEDULED = (
+        "Rescheduled",
+        "The container's node is gone, and as `reschedule: WhenNodeGone` asks, it is bound to another one and made anew.",
+    )
+    MOVED = (
+        "Moved",
+        "The container was bound to another node while this one was away; what is left of it here is removed.",
+    )
+    FINALIZER_REMOVED = (
+        "FinalizerRemoved",
+        "The container was deleted and its node is gone or lost, so the object goes without it.",
+        "Should the node return, its agent removes what still runs there.",
+    )
+
+    # A node's agent.
+    AGENT_READY = "AgentReady", "The agent sees its node's containerd and the API server, and acts."
+    AGENT_NOT_READY = (
+        "AgentNotReady",
+        "The agent runs, and does not see the node's containerd or what the API server holds.",
+        "The message says which of them: look at containerd on the node, or at the agent's log.",
     )
 
     # What it depends on.
@@ -257,3 +292,9 @@ class Reason(StrEnum):
         "The node's containerd does not answer; what is shown is what was last seen.",
         "Check containerd on the node.",
     )
+
+
+OF_NODES: Final = frozenset({Reason.AGENT_READY, Reason.AGENT_NOT_READY, Reason.NODE_LOST})
+"""Those of a ContainerNode."""
+ONLY_OF_NODES: Final = OF_NODES - {Reason.NODE_LOST}
+"""Those that no Container has."""

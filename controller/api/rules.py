@@ -13,7 +13,8 @@ from controller.api.fields import FieldError, field_path, shown
 from controller.api.healthcheck import PROBES, OnFailure
 from controller.api.lifecycle import RestartPolicyName
 from controller.api.model import wire_name
-from controller.api.scalars import MAX_ID
+from controller.api.placement import TolerationOperator
+from controller.api.scalars import MAX_ID, label_key_problem
 from controller.api.spec import (
     ContainerSpec,
     MountPropagation,
@@ -197,6 +198,24 @@ def restarts(spec: ContainerSpec) -> Iterator[FieldError]:
         yield FieldError("spec.autoRemove", f"excludes restart policy {policy.name}; set restartPolicy.name to Never")
 
 
+def node_selector(spec: ContainerSpec) -> Iterator[FieldError]:
+    """A node can have labels with these keys."""
+    for key in spec.node_selector:
+        problem = label_key_problem(key)
+        if problem is not None:
+            yield FieldError(field_path(["nodeSelector", key]), problem)
+
+
+def tolerations(spec: ContainerSpec) -> Iterator[FieldError]:
+    """Each can match some taint."""
+    for index, toleration in enumerate(spec.tolerations):
+        field = f"spec.tolerations[{index}]"
+        if toleration.operator is TolerationOperator.EXISTS and toleration.value:
+            yield FieldError(f"{field}.value", f"excludes operator Exists; got {shown(toleration.value)}")
+        if toleration.operator is TolerationOperator.EQUAL and toleration.key is None:
+            yield FieldError(f"{field}.key", "is required with operator Equal; for every taint write operator Exists")
+
+
 def dependencies(spec: ContainerSpec) -> Iterator[FieldError]:
     """Each container is named once."""
     for index, name in _repeated(dependency.name for dependency in spec.depends_on):
@@ -219,6 +238,8 @@ def health(spec: ContainerSpec) -> Iterator[FieldError]:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    node_selector,
+    tolerations,
     restarts,
     dependencies,
     health,

@@ -38,6 +38,11 @@ class Matches:
     pattern: str
     says: str
 
+    def fits(self, value: str) -> bool:
+        """Whether the text matches as a whole."""
+        # NB: fullmatch, because `$` alone would let a trailing newline through in Python, though not in Go.
+        return re.fullmatch(self.pattern, value) is not None
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
@@ -45,8 +50,7 @@ class Matches:
         return {**handler(schema), "pattern": self.pattern}
 
     def _checked(self, value: str) -> str:
-        # NB: fullmatch, because `$` alone would let a trailing newline through in Python, though not in Go.
-        if re.fullmatch(self.pattern, value) is None:
+        if not self.fits(value):
             raise broken(self.says)
         return value
 
@@ -85,6 +89,7 @@ _COMPONENT: Final = r"([^/.\x00][^/\x00]*|\.[^/.\x00][^/\x00]*|\.\.[^/\x00]+|\.)
 """One part of a path that is not `..`."""
 _SIGNAL_NAMES: Final = "|".join(name.removeprefix("SIG") for name in (*signals.SIGNALS, "IOT", "CLD", "POLL", "UNUSED"))
 _REALTIME: Final = r"RTMIN(\+(0?[0-9]|[12][0-9]|30))?|RTMAX(-(0?[0-9]|[12][0-9]|30))?"
+_DNS: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _CAPABILITY_NAMES: Final = "|".join(name.removeprefix("CAP_") for name in capabilities.ORDERED)
 
 Flag = Annotated[bool, Field(strict=True)]
@@ -120,7 +125,7 @@ NodeName = Annotated[
     str,
     Field(max_length=63),
     Matches(
-        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        rf"^{_DNS}$",
         "must be the name of a node: lower-case letters, digits, `-` and `.`",
     ),
 ]
@@ -129,7 +134,7 @@ ObjectName = Annotated[
     str,
     Field(max_length=253),
     Matches(
-        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        rf"^{_DNS}$",
         "must be the name of an object: lower-case letters, digits, `-` and `.`",
     ),
 ]
@@ -147,6 +152,22 @@ RuntimeName = Annotated[
     str,
     Field(max_length=253),
     Matches(r"^[a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?$", "must be the name of a runtime, such as runc"),
+]
+
+_LABEL_KEY: Final = Matches(
+    rf"^({_DNS}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+    "must be the key of a label, such as disk or example.com/disk",
+)
+_LONGEST_LABEL_KEY: Final = 317
+LabelKey = Annotated[str, Field(max_length=_LONGEST_LABEL_KEY), _LABEL_KEY]
+
+LabelValue = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(
+        r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        "must be the value of a label: letters, digits, `-`, `_` and `.`, or empty",
+    ),
 ]
 
 ImageName = Annotated[
@@ -209,3 +230,8 @@ HeaderName = Annotated[
 HeaderValue = Annotated[
     str, Field(max_length=4096), Matches(r"^([ -~\t]*)$", "must be one line of printable ASCII characters")
 ]
+
+
+def label_key_problem(key: str) -> str | None:
+    """What is wrong with the key of a map, which a schema can't say; None when a label can have it."""
+    return None if len(key) <= _LONGEST_LABEL_KEY and _LABEL_KEY.fits(key) else _LABEL_KEY.says

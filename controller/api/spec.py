@@ -13,6 +13,7 @@ from pydantic import Field
 from controller.api.healthcheck import HealthCheck
 from controller.api.lifecycle import Dependency, RestartPolicy
 from controller.api.model import DISTINCT, PINNED, Change, Model, keyed_by
+from controller.api.placement import NodeSelector, ReschedulePolicy, Toleration
 from controller.api.scalars import (
     AbsolutePath,
     CapabilityName,
@@ -262,6 +263,12 @@ class ContainerSpec(Model):
 
     node_name: Annotated[NodeName | None, Change.IMMUTABLE] = None
     """The node that runs the container. Immutable once set; bound by the cluster when absent."""
+    node_selector: Annotated[NodeSelector, Change.IN_PLACE] = {}
+    """Labels that a node must have for the container to be bound to it, by key: `disk: ssd`."""
+    tolerations: Annotated[list[Toleration], Field(max_length=64), Change.IN_PLACE] = []
+    """Taints of nodes that do not keep the container away."""
+    reschedule: Annotated[ReschedulePolicy, Change.IN_PLACE] = ReschedulePolicy.NEVER
+    """Whether the container is bound to another node when its own is gone for good: Never or WhenNodeGone. Its writable layer does not come along."""
     desired_state: Annotated[DesiredState, Change.IN_PLACE] = DesiredState.RUNNING
     """Running, Paused (processes frozen) or Stopped (the container and its writable layer are kept)."""
     image: ImageName

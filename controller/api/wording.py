@@ -42,7 +42,9 @@ _BOUNDS: Final[dict[str, Callable[[Context], str]]] = {
     "extra_forbidden": lambda _: "is not a field that there is",
     "string_too_long": lambda context: f"must have at most {_plural(context['max_length'], 'character')}",
     "too_long": lambda context: (
-        f"may hold at most {_plural(context['max_length'], 'item')}, and has {context['actual_length']}"
+        f"may hold at most {_plural(context['max_length'], 'item')}"
+        # NB: pydantic does not count a map to its end.
+        + ("" if context["actual_length"] is None else f", and has {context['actual_length']}")
     ),
 }
 

@@ -17,6 +17,9 @@ from controller.oci.errors import InvalidReference
 IN_PLACE: Final = frozenset(
     {
         "nodeName",
+        "nodeSelector",
+        "tolerations",
+        "reschedule",
         "desiredState",
         "imagePullPolicy",
         "stopSignal",

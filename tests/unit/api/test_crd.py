@@ -1,4 +1,4 @@
-"""The CRD is what the models say, is structural, and describes every field."""
+"""The CRDs are what the models say, are structural, and describe every field."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from controller.api.container import ContainerSpec
-from controller.api.crd import container_crd
+from controller.api.crd import definition
+from controller.api.kinds import CONTAINER, CONTAINER_NODE, KINDS, Kind
 from controller.api.scalars import Matches
 from hack import generate
 
-SCHEMA: dict[str, Any] = container_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 STRUCTURAL = {
     "type",
     "format",
@@ -48,8 +48,16 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
             yield from nodes(schema[part], f"{path}[]")
 
 
-NODES = [*nodes(SCHEMA["properties"]["spec"], "spec"), *nodes(SCHEMA["properties"]["status"], "status")]
-FIELDS = [(path, node) for path, node in NODES if not path.endswith("]")]
+def halves(kind: Kind) -> Iterator[tuple[str, dict[str, Any]]]:
+    schema = definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for half in ("spec", "status"):
+        yield from nodes(schema["properties"][half], half)
+
+
+NODES = list(halves(CONTAINER))
+OF_NODES = list(halves(CONTAINER_NODE))
+EVERY = [*NODES, *OF_NODES]
+FIELDS = [(path, node) for path, node in EVERY if not path.endswith("]")]
 
 
 def at(path: str) -> dict[str, Any]:
@@ -66,14 +74,14 @@ def test_every_field_has_a_description_in_whole_sentences(path: str, node: dict[
     assert re.fullmatch(r"[A-Z`].*\.", node["description"])
 
 
-@pytest.mark.parametrize(("path", "node"), NODES, ids=[path for path, _ in NODES])
+@pytest.mark.parametrize(("path", "node"), EVERY, ids=[path for path, _ in EVERY])
 def test_every_schema_is_structural(path: str, node: dict[str, Any]) -> None:
     assert set(node) <= STRUCTURAL
     assert ("type" in node) != bool(node.get("x-kubernetes-int-or-string"))
     assert not ("properties" in node and "additionalProperties" in node)
 
 
-@pytest.mark.parametrize(("path", "node"), NODES, ids=[path for path, _ in NODES])
+@pytest.mark.parametrize(("path", "node"), EVERY, ids=[path for path, _ in EVERY])
 def test_what_a_user_may_write_is_bounded(path: str, node: dict[str, Any]) -> None:
     if path.startswith("status"):
         return
@@ -85,7 +93,7 @@ def test_what_a_user_may_write_is_bounded(path: str, node: dict[str, Any]) -> No
         assert {"minimum", "maximum", "format"} <= set(node)
 
 
-@pytest.mark.parametrize(("path", "node"), NODES, ids=[path for path, _ in NODES])
+@pytest.mark.parametrize(("path", "node"), EVERY, ids=[path for path, _ in EVERY])
 def test_defaults_are_written_outside_lists_only(path: str, node: dict[str, Any]) -> None:
     """A default within a list would make every `kubectl apply` of one manifest a change."""
     if "default" in node:
@@ -95,6 +103,7 @@ def test_defaults_are_written_outside_lists_only(path: str, node: dict[str, Any]
 
 def test_exactly_these_defaults_are_written_by_the_api_server() -> None:
     assert {path: node["default"] for path, node in NODES if "default" in node} == {
+        "spec.reschedule": "Never",
         "spec.desiredState": "Running",
         "spec.terminationGracePeriodSeconds": 10,
         "spec.restartPolicy.name": "Never",
@@ -160,12 +169,12 @@ def test_quantities_may_be_numbers_or_text() -> None:
 
 
 def test_bounds_survive_the_floats_in_which_kubernetes_keeps_them() -> None:
-    for path, node in NODES:
+    for path, node in EVERY:
         for bound in ("minimum", "maximum"):
             assert abs(node.get(bound, 0)) <= 2**53, path
 
 
-@pytest.mark.parametrize("pattern", sorted({node["pattern"] for _, node in NODES if "pattern" in node}))
+@pytest.mark.parametrize("pattern", sorted({node["pattern"] for _, node in EVERY if "pattern" in node}))
 def test_patterns_are_understood_by_go_and_are_anchored(pattern: str) -> None:
     assert not re.search(r"\(\?[^i]|\\[1-9]|\*\+|\+\+", pattern), "RE2 has no look-around, back-reference or possessive"
     assert pattern.removeprefix("(?i)").startswith("^")
@@ -174,30 +183,60 @@ def test_patterns_are_understood_by_go_and_are_anchored(pattern: str) -> None:
     re.compile(pattern)
 
 
-@pytest.mark.feature("D4")
-def test_the_printed_columns() -> None:
-    columns = container_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
-
-    assert [column["name"] for column in columns if not column.get("priority")] == [
-        "State",
-        "Ready",
-        "Restarts",
-        "Node",
-        "Age",
-    ]
-    assert [column["name"] for column in columns if column.get("priority")] == [
-        "Image",
-        "Health",
-        "Exit",
-        "Reason",
-        "ID",
-    ]
+def test_the_api_server_writes_nothing_into_a_node() -> None:
+    assert [path for path, node in OF_NODES if "default" in node] == []
 
 
-def test_the_names_of_the_kind() -> None:
-    spec = container_crd()["spec"]
+def test_taints_are_told_apart_by_key_and_effect() -> None:
+    schema = dict(OF_NODES)
 
-    assert (spec["group"], spec["scope"]) == ("tallyman.dev", "Namespaced")
-    assert spec["names"]["shortNames"] == ["ctr"]
+    assert schema["spec.taints"]["x-kubernetes-list-map-keys"] == ["key", "effect"]
+    assert schema["spec.taints[]"]["required"] == ["key", "effect"]
+
+
+@pytest.mark.feature("D4", "D7")
+@pytest.mark.parametrize(
+    ("kind", "narrow", "wide"),
+    [
+        pytest.param(
+            CONTAINER,
+            ["State", "Ready", "Restarts", "Node", "Age"],
+            ["Image", "Health", "Exit", "Reason", "ID"],
+            id="a container",
+        ),
+        pytest.param(
+            CONTAINER_NODE,
+            ["Ready", "Running", "Agent", "Containerd", "Age"],
+            ["Unschedulable", "Runtime", "CPU", "Memory", "Kernel", "Heartbeat", "Reason"],
+            id="a node",
+        ),
+    ],
+)
+def test_the_printed_columns(kind: Kind, narrow: list[str], wide: list[str]) -> None:
+    columns = definition(kind)["spec"]["versions"][0]["additionalPrinterColumns"]
+
+    assert [column["name"] for column in columns if not column.get("priority")] == narrow
+    assert [column["name"] for column in columns if column.get("priority")] == wide
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope", "short", "required"),
+    [
+        pytest.param(CONTAINER, "Namespaced", "ctr", ["spec"], id="a container"),
+        pytest.param(CONTAINER_NODE, "Cluster", "ctrnode", None, id="a node"),
+    ],
+)
+def test_the_names_of_the_kind(kind: Kind, scope: str, short: str, required: list[str] | None) -> None:
+    spec = definition(kind)["spec"]
+
+    assert (spec["group"], spec["scope"]) == ("tallyman.dev", scope)
+    assert spec["names"]["shortNames"] == [short]
     assert spec["names"]["categories"] == ["tally"]
     assert spec["versions"][0]["subresources"] == {"status": {}}
+    assert spec["versions"][0]["schema"]["openAPIV3Schema"].get("required") == required
+
+
+def test_every_kind_has_names_of_its_own() -> None:
+    names = [name for kind in KINDS for name in (kind.plural, kind.singular, *kind.short_names)]
+
+    assert len(names) == len(set(names))

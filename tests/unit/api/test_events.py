@@ -13,6 +13,8 @@ NO_EVENT = {
     Reason.PROGRESSING,
     Reason.STARTING,
     Reason.HEALTH_STARTING,  # Started
+    Reason.AGENT_READY,  # of a node: its condition says so
+    Reason.AGENT_NOT_READY,
     Reason.CONTAINERD_UNAVAILABLE,  # the node's news: one for each of its containers would be a flood
 }
 

@@ -7,14 +7,17 @@ import pytest
 import yaml
 
 from controller.api.container import GROUP, KIND, VERSION
-from controller.api.crd import container_crd
+from controller.api.crd import definition
+from controller.api.kinds import CONTAINER
 from controller.api.policy import read, violations
 from controller.api.validation import validate
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 OBJECTS = [(path.stem, body) for path in EXAMPLES for body in yaml.safe_load_all(path.read_text())]
-FIELDS = set(container_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+FIELDS = set(
+    definition(CONTAINER)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+)
 
 
 def _name(parameter: Any) -> str:

@@ -19,6 +19,9 @@ NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 WHOLE = {
     "nodeName": "node-a",
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "reschedule": "WhenNodeGone",
     "desiredState": "Paused",
     "image": "registry.example.com/shop/web:1.4",
     "imagePullPolicy": "Never",

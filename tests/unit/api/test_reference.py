@@ -1,4 +1,4 @@
-"""The page of the kind speaks of every field, state, condition and reason that there is."""
+"""The pages of the kinds speak of every field, state, condition and reason that there is."""
 
 from pathlib import Path
 
@@ -7,11 +7,14 @@ import pytest
 from controller.api.conditions import ConditionType
 from controller.api.container import ContainerSpec, ContainerState, ContainerStatus
 from controller.api.model import wire_name
-from controller.api.reasons import Reason
+from controller.api.node import ContainerNodeSpec, ContainerNodeStatus
+from controller.api.reasons import OF_NODES, ONLY_OF_NODES, Reason
 from hack.reference_tables import fields_with_a_table, with_tables
 from tests.unit.api.test_crd import FIELDS as SCHEMAS
 
-PAGE = (Path(__file__).parents[3] / "docs" / "container.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "container.md").read_text()
+NODE_PAGE = (DOCS / "containernode.md").read_text()
 
 
 def test_every_field_of_the_spec_has_a_row() -> None:
@@ -20,6 +23,13 @@ def test_every_field_of_the_spec_has_a_row() -> None:
 
 def test_every_field_of_the_status_has_a_row() -> None:
     assert fields_with_a_table(PAGE, "status") == {wire_name(name) for name in ContainerStatus.model_fields}
+
+
+def test_every_field_of_a_node_has_a_row() -> None:
+    assert fields_with_a_table(NODE_PAGE, "node_spec") == {wire_name(name) for name in ContainerNodeSpec.model_fields}
+    assert fields_with_a_table(NODE_PAGE, "node_status") == {
+        wire_name(name) for name in ContainerNodeStatus.model_fields
+    }
 
 
 @pytest.mark.parametrize("path", ["securityContext.seccompProfile.localhostProfile", "mounts[].hostPath.path"])
@@ -47,7 +57,10 @@ def test_defaults_are_told_in_the_table_and_by_kubectl_explain(path: str, defaul
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_row(reason: Reason) -> None:
-    assert f"| `{reason}` | {reason.meaning} |" in PAGE
+    row = f"| `{reason}` | {reason.meaning} |"
+
+    assert (row in PAGE) is (reason not in ONLY_OF_NODES)
+    assert (row in NODE_PAGE) is (reason in OF_NODES)
 
 
 @pytest.mark.parametrize("state", ContainerState)
@@ -73,5 +86,5 @@ def test_an_outdated_table_is_replaced_and_the_text_around_it_kept() -> None:
 
 
 def test_an_unknown_table_is_an_error() -> None:
-    with pytest.raises(ValueError, match="there are spec, status, reasons and events"):
+    with pytest.raises(ValueError, match="there are spec, status, reasons"):
         with_tables("<!-- table nonsense -->\n<!-- end -->")

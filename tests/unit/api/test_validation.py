@@ -109,6 +109,15 @@ GOOD: dict[str, dict[str, Any]] = {
     "a containerd runtime type": {"runtimeName": "io.containerd.runc.v2"},
     "the longest grace period": {"terminationGracePeriodSeconds": 86400},
     "a node's name with dots": {"nodeName": "node-1.example.com"},
+    "labels of a node, with and without a prefix": {"nodeSelector": {"disk": "ssd", "example.com/zone": ""}},
+    "tolerations in each spelling": {
+        "tolerations": [
+            {"key": "gpu", "value": "yes", "effect": "NoSchedule"},
+            {"key": "example.com/gpu", "operator": "Exists"},
+            {"operator": "Exists"},
+        ]
+    },
+    "a container that moves": {"reschedule": "WhenNodeGone"},
     "a host name with capitals": {"hostname": "Web-1"},
 }
 
