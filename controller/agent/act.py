@@ -3,7 +3,6 @@
 Decides nothing: each action has one branch here and one function behind it. Every action changes what is observed, or raises.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, assert_never
@@ -12,7 +11,6 @@ from controller import metrics
 from controller.agent.actions import (
     Action,
     AddFinalizer,
-    Announcement,
     CheckSuccessor,
     CorrectTimes,
     CreateContainer,
@@ -50,8 +48,6 @@ from controller.api.signals import SIGKILL
 from controller.containerd.errors import NotFound
 from controller.kube import errors as kube_errors
 from controller.kube.containers import Containers
-
-Announce = Callable[[Declared, Announcement], None]
 
 
 class Actor:

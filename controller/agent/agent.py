@@ -19,7 +19,7 @@ from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.checks.prober import Prober
 from controller.agent.compare import Comparison
 from controller.agent.creation import Creator
-from controller.agent.declared import Declared, DeclaredStore
+from controller.agent.declared import DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
 from controller.agent.health import Freshness
@@ -41,7 +41,7 @@ from controller.agent.settings import Settings
 from controller.agent.starter import Starter
 from controller.agent.streams.capture import Limits
 from controller.agent.streams.hub import Streams
-from controller.agent.telling import TellingActor
+from controller.agent.telling import Subject, TellingActor
 from controller.agent.users import Users
 from controller.api import quantity
 from controller.api.container import NODE_LABEL, ContainerState, Quantity
@@ -288,8 +288,8 @@ class Agent:
         """What was just bound need not wait for the watch."""
         self._deliver("MODIFIED", body)
 
-    def _announce(self, declared: Declared, news: Announcement) -> None:
-        regarding = Regarding(*declared.key, declared.uid, declared.resource_version)
+    def _announce(self, subject: Subject, news: Announcement) -> None:
+        regarding = Regarding(*subject.key, subject.uid, subject.resource_version)
         self._recorder.record(News(regarding, type_of(news.reason).value, news.reason, news.message, news.alike))
 
     def _announce_health(self, key: Key, reason: Reason, message: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from controller.agent import standing
 from controller.agent.identity import Key
+from controller.agent.memory import recalled
 from controller.agent.standing import Standing
 from controller.api.container import (
     FINALIZER,
@@ -48,6 +49,9 @@ class Declared:
     resources: str
     """Hash of the resources, which can change in a running container."""
     status: ContainerStatus
+    """What of its status this node may take for its own memory."""
+    written: ContainerStatus = field(default_factory=ContainerStatus)
+    """Its status as it stands in the API server, by whomever it was written."""
     node_label: str | None = None
     """The node that the label names: the watch is filtered by it, so what has lost it is seen by nobody."""
     restarted_at: str = ""
@@ -115,7 +119,7 @@ def parse_object(body: Mapping[str, Any], node: str) -> Declared:
     """One object as the API server sent it. Never raises on what a user can write into spec or status."""
     metadata = body["metadata"]
     checked = _check(body.get("spec") or {}, node, metadata["name"])
-    spec = checked.spec
+    spec, written = checked.spec, read_status(body.get("status") or {})
     return Declared(
         key=(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
@@ -130,7 +134,8 @@ def parse_object(body: Mapping[str, Any], node: str) -> Declared:
         spec_hash=fingerprint.spec_hash(spec) if spec is not None else "",
         fingerprint=fingerprint.fingerprint(spec) if spec is not None else {},
         resources=_resources_hash(spec) if spec is not None else "",
-        status=read_status(body.get("status") or {}),
+        status=recalled(written, node),
+        written=written,
         node_label=_node_label(metadata),
         restarted_at=_restarted_at(metadata),
         standing=standing.read(body),
@@ -195,7 +200,7 @@ class DeclaredStore:
             return None
         if known is not None and not _newer(metadata, known):
             return None
-        declared = _updated(known, body) if known is not None else None
+        declared = _updated(known, body, self._node) if known is not None else None
         if declared is None:
             declared = parse_object(body, self._node)
         self._objects[declared.key] = declared
@@ -214,17 +219,19 @@ class DeclaredStore:
             changed(before, after)
 
 
-def _updated(known: Declared, body: Mapping[str, Any]) -> Declared | None:
+def _updated(known: Declared, body: Mapping[str, Any], node: str) -> Declared | None:
     """The same object with other metadata or status: its spec, unchanged by its generation, is not parsed again."""
     metadata = body["metadata"]
     if metadata["uid"] != known.uid or metadata.get("generation", 1) != known.generation:
         return None
+    written = read_status(body.get("status") or {})
     return replace(
         known,
         resource_version=metadata["resourceVersion"],
         deleting="deletionTimestamp" in metadata,
         finalizers=tuple(metadata.get("finalizers") or ()),
-        status=read_status(body.get("status") or {}),
+        status=recalled(written, node),
+        written=written,
         node_label=_node_label(metadata),
         restarted_at=_restarted_at(metadata),
         standing=standing.read(body),

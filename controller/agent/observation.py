@@ -156,6 +156,19 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """An object that is another node's, while this node has a container under its name."""
+
+    key: Key
+    uid: str
+    resource_version: str
+    node_name: str | None
+    """The node that it names; None when it is bound to none."""
+    moved: bool
+    """Whether the cluster has moved it: its status does not name this node any more."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """All that is known about one key at one moment."""
 
@@ -182,3 +195,5 @@ class Observation:
     has_freezer: bool = True
     """Whether the node can freeze processes."""
     troubles: tuple[Trouble, ...] = ()
+    elsewhere: Elsewhere | None = None
+    """Whose the object is, when it is another node's; then nothing is declared here."""

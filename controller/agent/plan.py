@@ -7,7 +7,7 @@ elsewhere. Each rule is one small function; the order of the rules is the order 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.agent import aftermath, endings, hindrances, holds, life, stopping, unhealthy
+from controller.agent import aftermath, elsewhere, endings, hindrances, holds, life, stopping, unhealthy
 from controller.agent.actions import (
     AddFinalizer,
     Announcement,
@@ -45,12 +45,17 @@ SUCCESSOR_CHECKED = timedelta(seconds=30)
 
 
 def plan(declared: Declared | None, observed: Observation, now: datetime) -> Plan:
-    """Decide for one object. `declared` is None only when the API server has confirmed that the object is gone."""
+    """Decide for one object.
+
+    `declared` is None only when the API server has said that the object is gone, or another node's: see `observed.elsewhere`.
+    """
     if observed.unavailable_since is not None:
         return _unavailable(declared, observed, observed.unavailable_since, now)
     set_back = tuple(CorrectTimes(one.id) for one in observed.containers if _remembers_what_is_to_come(one, now))
     if set_back:
         return Plan(set_back)
+    if declared is None and observed.elsewhere is not None:
+        return hindrances.held_back(None, elsewhere.decide(observed.elsewhere, observed, now), observed, now)
     if declared is None:
         return hindrances.held_back(None, stopping.remove_all(observed.containers, None, now), observed, now)
     decided = hindrances.held_back(declared, _plan(declared, observed, now), observed, now)

@@ -5,38 +5,40 @@ Runs in the single flight of one key. Errors are given to `failures`, which know
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from controller import log, metrics
-from controller.agent.actions import Action, Announcement, CheckSuccessor, CreateContainer, StartContainer
+from controller.agent import elsewhere
+from controller.agent.actions import (
+    Action,
+    Announcement,
+    CheckSuccessor,
+    CreateContainer,
+    RemoveContainer,
+    StartContainer,
+)
 from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.declared import Declared, DeclaredStore, belongs
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
 from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper
-from controller.agent.observation import Observation
+from controller.agent.observation import Elsewhere, Observation
 from controller.agent.observed import ObservedStore
 from controller.agent.plan import Plan, plan
 from controller.agent.policy import PolicyKeeper
 from controller.agent.publish import Publisher
 from controller.agent.remains import Remains
 from controller.agent.runtimes import Runtimes
-from controller.agent.telling import TellingActor
+from controller.agent.telling import Announce, TellingActor
 from controller.agent.troubles import TroubleBook
+from controller.api.reasons import Reason
 from controller.containerd.errors import ContainerdError
 from controller.kube import errors as kube_errors
 from controller.kube.containers import Containers
 
-ELSEWHERE_SECONDS = 60.0
-"""After this time it is asked again whether a container's object is still another node's."""
 MAX_STEPS = 16
 """More plans than any path to a settled object needs; beyond it something does not converge, and the queue backs off."""
 _log = log.get(__name__)
-
-
-class _BoundElsewhereError(Exception):
-    """A container of this node's containerd belongs to an object that is another node's now."""
 
 
 class NotConverging(Exception):
@@ -59,7 +61,7 @@ class Reconciler:
         dependencies: DependencyKeeper,
         actor: TellingActor,
         publisher: Publisher,
-        announce: Any,
+        announce: Announce,
         node: str,
         containerd_lost_at: Callable[[], datetime | None],
         boot_id: str,
@@ -95,11 +97,7 @@ class Reconciler:
             Exception: anything that is worth another try with back-off.
         """
         with metrics.reconcile():
-            try:
-                return await self._until_settled(key)
-            except _BoundElsewhereError:
-                _log.warning("a container is left alone: its object is another node's", namespace=key[0], name=key[1])
-                return ELSEWHERE_SECONDS
+            return await self._until_settled(key)
 
     async def _until_settled(self, key: Key) -> float | None:
         for _ in range(MAX_STEPS):
@@ -113,37 +111,71 @@ class Reconciler:
         lost_at = self._containerd_lost_at()
         if lost_at is None:
             await self._observed.settle(key)
-        declared = await self._object(key)
+        found = await self._object(key)
+        declared = found if isinstance(found, Declared) else None
+        foreign = found if isinstance(found, Elsewhere) else None
         if declared is None:
             self._troubles.forget(key)
-        decided = plan(declared, self._observe(key, declared, lost_at), datetime.now(UTC))
+        decided = plan(declared, self._observe(key, declared, foreign, lost_at), datetime.now(UTC))
         if decided.forget_failure:
             self._failures.forget(key)
-        if decided.say_first and decided.facts is not None and declared is not None:
-            await self._publisher.publish(declared, decided.facts)
+        if decided.say_first and declared is not None and not await self._said(declared, decided):
+            return decided, declared
         for action in decided.actions:
-            latest = self._declared.get(key) if declared is not None else None
-            if declared is not None and not _same_wish(declared, latest):
-                # It was edited or deleted since it was planned for: what is left of this plan is of no worth.
+            if not await self._done(key, action, declared):
                 break
-            try:
-                await self._actor.perform(action, latest)
-            except kube_errors.Conflict:
-                await self._read_again(key)
-                break
-            except Exception as error:
-                if not await self._accounted_for(declared, action, error):
-                    raise
-                break
-            self._troubles.succeeded(key, action)
-            self._log_action(key, action)
+        else:
+            if foreign is not None:
+                self._tell_of(foreign, decided)
         return decided, declared
 
-    def _observe(self, key: Key, declared: Declared | None, lost_at: datetime | None) -> Observation:
+    async def _done(self, key: Key, action: Action, declared: Declared | None) -> bool:
+        """Carry out one action; False when it was not, and what is left of its plan is of no worth."""
+        latest = self._declared.get(key) if declared is not None else None
+        if declared is not None and not _same_wish(declared, latest):
+            # It was edited or deleted since it was planned for.
+            return False
+        try:
+            await self._actor.perform(action, latest)
+        except kube_errors.Conflict:
+            await self._read_again(key)
+            return False
+        except Exception as error:
+            if not await self._accounted_for(declared, action, error):
+                raise
+            return False
+        self._troubles.succeeded(key, action)
+        self._log_action(key, action)
+        return True
+
+    async def _said(self, declared: Declared, decided: Plan) -> bool:
+        """Say what is true already; False when the object turns out to be another than was planned for."""
+        try:
+            if decided.facts is not None:
+                await self._publisher.publish(declared, decided.facts)
+        except kube_errors.Conflict:
+            await self._read_again(declared.key)
+            return False
+        return True
+
+    def _tell_of(self, foreign: Elsewhere, decided: Plan) -> None:
+        """Say what has become of containers whose object is another node's."""
+        where = {"namespace": foreign.key[0], "name": foreign.key[1], "node": foreign.node_name}
+        gone = [action for action in decided.actions if isinstance(action, RemoveContainer)]
+        if not foreign.moved:
+            _log.warning("a container is left alone: its object is another node's", **where)
+        elif gone:
+            told = f"it was bound to {foreign.node_name or 'no node'} while {self._node} was away, which removes its own copy"
+            self._announce(foreign, Announcement(Reason.MOVED, told))
+
+    def _observe(
+        self, key: Key, declared: Declared | None, foreign: Elsewhere | None, lost_at: datetime | None
+    ) -> Observation:
         containers = self._observed.of(key)
         unseen = (one.id for one in containers if one.task is None and one.exit is None)
         return Observation(
             containers=containers,
+            elsewhere=foreign,
             image=self._images.of(key),
             failure=self._failures.of(key),
             unavailable_since=lost_at,
@@ -180,7 +212,7 @@ class Reconciler:
         # The answer to a write may be the first to tell of an edit or a deletion; the watch then has nothing new to tell.
         return later if _same_wish(declared, self._declared.get(declared.key)) else 0.0
 
-    async def _object(self, key: Key) -> Declared | None:
+    async def _object(self, key: Key) -> Declared | Elsewhere | None:
         """The object as the watch brought it. One that the watch does not know, and that has containers, is asked for.
 
         None only if the API server says that the object which the containers belong to is gone.
@@ -190,7 +222,7 @@ class Reconciler:
             return known
         return await self._read_again(key)
 
-    async def _read_again(self, key: Key) -> Declared | None:
+    async def _read_again(self, key: Key) -> Declared | Elsewhere | None:
         try:
             body = await self._api.get(*key)
         except kube_errors.NotFound:
@@ -198,9 +230,7 @@ class Reconciler:
             return None
         if not belongs(body, self._node):
             self._forget(key)
-            if any(container.uid == body["metadata"]["uid"] for container in self._observed.of(key)):
-                raise _BoundElsewhereError
-            return None
+            return elsewhere.read(body, self._node)
         self._declared.put(body)
         return self._declared.get(key)
 

@@ -3,13 +3,36 @@
 Decides nothing and changes nothing: what is worth telling is decided in `news`.
 """
 
+from collections.abc import Callable
+from typing import Protocol
+
 from controller import metrics
 from controller.agent import news
-from controller.agent.act import Actor, Announce
+from controller.agent.act import Actor
 from controller.agent.actions import Action, Announcement, StartContainer
 from controller.agent.declared import Declared
+from controller.agent.identity import Key
 from controller.agent.observation import ObservedContainer
 from controller.agent.observed import ObservedStore
+
+
+class Subject(Protocol):
+    """An object that news is about."""
+
+    @property
+    def key(self) -> Key:
+        """Its namespace and name."""
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
+
+    @property
+    def resource_version(self) -> str:
+        """Its version when the news was made."""
+
+
+Announce = Callable[[Subject, Announcement], None]
 
 
 class TellingActor:
