@@ -50,6 +50,9 @@ def world(directory: Path) -> Iterator[World]:
         subprocess.run(
             [str(kubectl), "apply", "-f", str(ROOT / "crds")], check=True, timeout=60, stdout=subprocess.DEVNULL
         )
+        subprocess.run(
+            [str(kubectl), "create", "namespace", "tallyman-system"], check=True, timeout=60, stdout=subprocess.DEVNULL
+        )
         wait = [str(kubectl), "wait", "--for=condition=Established", "--timeout=30s", "crd/containers.tallyman.dev"]
         subprocess.run(wait, check=True, timeout=60, stdout=subprocess.DEVNULL)
         metrics = f"127.0.0.1:{free_port()}"

@@ -80,7 +80,11 @@ _start_seconds = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
-_orphans = Counter(f"{PREFIX}_orphans_removed", "Containers removed because their object is gone.", registry=REGISTRY)
+_orphans = Counter(
+    f"{PREFIX}_orphans_removed",
+    "Containers removed because their object is gone, or was bound to another node while this one was away.",
+    registry=REGISTRY,
+)
 _pull_seconds = Histogram(
     f"{PREFIX}_image_pull_duration_seconds",
     "Duration of image pulls.",
@@ -99,6 +103,12 @@ _list_seen = Gauge(
     registry=REGISTRY,
 )
 _watch_lag = Counter(f"{PREFIX}_watch_missed", "Changes that a list showed and the watch had not.", registry=REGISTRY)
+_lease_renewed = Gauge(
+    f"{PREFIX}_lease_last_renewed_seconds", "When the node's Lease was last renewed (Unix time).", registry=REGISTRY
+)
+_node_registered = Gauge(
+    f"{PREFIX}_node_registered", "1 while the node's ContainerNode is there, 0 while it is not.", registry=REGISTRY
+)
 _policy_file = Gauge(
     f"{PREFIX}_policy_file_good", "1 while the policy file can be used as it is, 0 while it can't.", registry=REGISTRY
 )
@@ -259,6 +269,16 @@ def listed(source: str, when: float) -> None:
 def watch_missed(count: int) -> None:
     """Count changes that the watch did not bring."""
     _watch_lag.inc(count)
+
+
+def lease_renewed(when: float) -> None:
+    """Publish when the node's Lease was renewed; `when` in Unix seconds."""
+    _lease_renewed.set(when)
+
+
+def node_registered(*, registered: bool) -> None:
+    """Publish whether the node has its object."""
+    _node_registered.set(registered)
 
 
 def policy_file(*, good: bool) -> None:

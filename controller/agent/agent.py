@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from controller import log, metrics
-from controller.agent import node, shims, web
+from controller.agent import machine, node, shims, web
 from controller.agent.act import Actor
 from controller.agent.actions import Announcement
 from controller.agent.bind import UNBOUND, Binder
@@ -23,18 +23,22 @@ from controller.agent.declared import DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.failures import FailureBook
 from controller.agent.health import Freshness
+from controller.agent.heartbeat import Heartbeat
 from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper, ImageSource
 from controller.agent.listen import Listener
 from controller.agent.news import ANY
+from controller.agent.nodestatus import labels
 from controller.agent.observed import ObservedStore
 from controller.agent.policy import PolicyKeeper
 from controller.agent.processes import Processes
 from controller.agent.publish import Publisher
 from controller.agent.queue import WorkQueue
 from controller.agent.reconcile import Reconciler
+from controller.agent.registration import Registration
 from controller.agent.remains import Remains
 from controller.agent.removal import Remover
+from controller.agent.reporting import NodeReporter
 from controller.agent.rootfs import RootfsReader
 from controller.agent.runtimes import Runtimes
 from controller.agent.settings import Settings
@@ -57,6 +61,8 @@ from controller.kube.client import Client
 from controller.kube.containers import Containers
 from controller.kube.errors import KubeError
 from controller.kube.events import Recorder
+from controller.kube.leases import Leases
+from controller.kube.nodes import ContainerNodes
 from controller.kube.spool import News, Regarding
 from controller.kube.watch import Watch
 
@@ -96,11 +102,23 @@ class Agent:
         self._failures = FailureBook()
         self._dependencies = DependencyKeeper(self._api, self._declared, self._observed, self._queue.add)
         self._policy = PolicyKeeper(settings.policy_file, self._policy_changed)
-        self._reconciler = self._make_reconciler()
-
-    def _make_reconciler(self) -> Reconciler:
-        settings, containerd, observed = self._settings, self._containerd, self._observed
+        leases = Leases(self._client, settings.lease_namespace)
+        self._heartbeat = Heartbeat(leases, settings.node_name, lambda: not self._freshness.unready())
         here = node.discover(settings)
+        self._reconciler = self._make_reconciler(here)
+        self._machine = machine.inspect(settings.host_root)
+        self._reporter = NodeReporter(
+            settings=settings,
+            here=here,
+            machine=self._machine,
+            containerd=self._containerd.version,
+            runtimes=self._runtimes,
+            declared=self._declared,
+            freshness=self._freshness,
+        )
+
+    def _make_reconciler(self, here: node.Node) -> Reconciler:
+        settings, containerd, observed = self._settings, self._containerd, self._observed
         remains = Remains(settings.containerd_namespace, here.facts.cgroup_parent, settings.host_root)
         remover = Remover(
             containerd=containerd,
@@ -158,7 +176,7 @@ class Agent:
             dependencies=self._dependencies,
             policy=self._policy,
             actor=TellingActor(actor, observed, self._announce),
-            publisher=Publisher(self._api, self._declared, settings.node_name, self._announce),
+            publisher=Publisher(self._api, self._declared, settings.node_name, self._announce, self._heartbeat.heard),
             announce=self._announce,
             node=settings.node_name,
             containerd_lost_at=lambda: self._listener.lost_at,
@@ -221,12 +239,23 @@ class Agent:
             lost_shims=partial(shims.sweep, settings.containerd_address, settings.containerd_namespace),
             look_for_runtimes=self._look_for_runtimes,
         )
+        registration = Registration(
+            api=ContainerNodes(self._client),
+            node=settings.node_name,
+            labels=labels(settings.node_name, self._machine, settings.node_labels),
+            report=self._reporter.report,
+            compare=comparison.own_objects,
+            heartbeat=self._heartbeat,
+            read_seconds=settings.list_seconds,
+        )
         parts = [
             ("queue", self._queue.run(self._reconciler.reconcile, settings.workers)),
             ("watch", own.run()),
             ("compare", comparison.run(settings.list_seconds)),
             ("policy", self._policy.run(settings.list_seconds)),
             ("events", self._recorder.run()),
+            ("register", registration.run()),
+            ("heartbeat", self._heartbeat.run()),
         ]
         if settings.standalone:
             parts.append(("watch unbound", Watch(UNBOUND, self._offer).run()))

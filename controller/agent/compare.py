@@ -57,6 +57,16 @@ class Comparison:
             await asyncio.gather(self._with_containerd(), self._with_api())
             await asyncio.sleep(seconds)
 
+    async def own_objects(self) -> None:
+        """Read every object that this node has a container of, or takes for its own; what is another node's now is dropped.
+
+        Raises:
+            KubeError: one could not be read; then nothing is known of the rest.
+        """
+        for key in {*self._observed.keys(), *(one.key for one in self._declared)}:
+            await self._read(key)
+            self._wake(key)
+
     async def _begin(self, seconds: float) -> None:
         """Wait until the watch has brought what there is, for `seconds` at most: until then being late is no fault of its."""
         until = time.monotonic() + seconds

@@ -28,6 +28,11 @@ class Freshness:
         """The source was just found to be in step."""
         self._noted[source] = self.clock()
 
+    def out_of_step(self) -> list[Source]:
+        """The sources that keep the agent from being ready, by their names."""
+        now = self.clock()
+        return [one for one in SOURCES if one not in self._noted or now - self._noted[one] > self.stale_seconds]
+
     def problems(self) -> list[str]:
         """What is stale, in words; empty when all is well. A source has from the start as long as later on."""
         now = self.clock()

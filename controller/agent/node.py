@@ -30,6 +30,21 @@ class Node:
     boot_id: str
     """The kernel's id of the present boot."""
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What the node offers to containers beyond the rest, a word each."""
+        facts = self.facts
+        found = {
+            "cgroupV1": self.has_cgroups and not facts.cgroup_v2,
+            "cgroupV2": facts.cgroup_v2,
+            "freezer": self.has_freezer,
+            "init": facts.init_path is not None,
+            "recursiveReadOnly": facts.recursive_read_only,
+            "seccomp": facts.seccomp,
+            "swapAccounting": facts.swap_accounting,
+        }
+        return tuple(word for word, there in found.items() if there)
+
     def check(self) -> None:
         """Make sure that containers can run here at all.
 

@@ -73,6 +73,11 @@ class Runtimes:
             )
         return self._runtimes[wanted]
 
+    def each(self) -> list[tuple[Runtime, bool]]:
+        """Every runtime, the default first, and whether it was there when it was looked for last."""
+        ordered = sorted(self._runtimes.values(), key=lambda one: one.name != self._default)
+        return [(runtime, runtime.name not in self.missing) for runtime in ordered]
+
     async def check(self, runtime: Runtime) -> None:
         """Make sure that the node has the runtime, where that can be found out.
 

@@ -1,7 +1,11 @@
 """What an agent is told when it starts. Plain values, checked by the command line that makes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
+
+from controller.api.node import DEFAULT_LEASE_NAMESPACE, DEFAULT_MAX_CONTAINERS
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,14 @@ class Settings:
     """How often everything is compared with a list of containerd's and of the API server's."""
     stale_seconds: float = 120.0
     """How old the last list may be before the agent calls itself unwell."""
+    agent_version: str = ""
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the node's ContainerNode, besides those that the agent finds out by itself."""
+    max_containers: int = DEFAULT_MAX_CONTAINERS
+    """How many Containers are to be bound to the node at most; whoever binds them heeds it."""
+    reserved_cpu: Decimal = Decimal(0)
+    """Cores that are not for containers."""
+    reserved_memory: Decimal = Decimal(0)
+    """Bytes that are not for containers."""
+    lease_namespace: str = DEFAULT_LEASE_NAMESPACE
+    """Namespace of the Lease that is the node's heartbeat."""

@@ -16,6 +16,7 @@ from controller.agent.identity import StopCause
 from controller.agent.observation import ImagePhase, ObservedContainer, TaskState
 from controller.api.conditions import Condition, ConditionStatus, ConditionType, merged
 from controller.api.container import CheckResult, ContainerHealth, ContainerStatus, HealthStatus, PullProgress
+from controller.api.model import Model
 from controller.api.reasons import Reason
 from controller.api.status import whole_seconds
 
@@ -141,7 +142,7 @@ def _condition(kind: ConditionType, holds: bool, why: Verdict) -> Condition:
     return Condition(type=kind, status=status, reason=why.reason, message=why.message[:MAX_MESSAGE])
 
 
-def difference(before: ContainerStatus, after: ContainerStatus) -> Mapping[str, Any]:
+def difference(before: Model, after: Model) -> Mapping[str, Any]:
     """The merge patch that turns one status into the other; empty when they say the same."""
     old = before.model_dump(by_alias=True, exclude_none=True, mode="json")
     new = after.model_dump(by_alias=True, exclude_none=True, mode="json")

@@ -161,14 +161,12 @@ _LABEL_KEY: Final = Matches(
 _LONGEST_LABEL_KEY: Final = 317
 LabelKey = Annotated[str, Field(max_length=_LONGEST_LABEL_KEY), _LABEL_KEY]
 
-LabelValue = Annotated[
-    str,
-    Field(max_length=63),
-    Matches(
-        r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
-        "must be the value of a label: letters, digits, `-`, `_` and `.`, or empty",
-    ),
-]
+_LABEL_VALUE: Final = Matches(
+    r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+    "must be the value of a label: letters, digits, `-`, `_` and `.`, or empty",
+)
+_LONGEST_LABEL_VALUE: Final = 63
+LabelValue = Annotated[str, Field(max_length=_LONGEST_LABEL_VALUE), _LABEL_VALUE]
 
 ImageName = Annotated[
     str,
@@ -235,3 +233,8 @@ HeaderValue = Annotated[
 def label_key_problem(key: str) -> str | None:
     """What is wrong with the key of a map, which a schema can't say; None when a label can have it."""
     return None if len(key) <= _LONGEST_LABEL_KEY and _LABEL_KEY.fits(key) else _LABEL_KEY.says
+
+
+def label_value_problem(value: str) -> str | None:
+    """What is wrong with the value of a label; None when there is nothing."""
+    return None if len(value) <= _LONGEST_LABEL_VALUE and _LABEL_VALUE.fits(value) else _LABEL_VALUE.says

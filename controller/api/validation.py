@@ -5,18 +5,20 @@ validate(spec) ─► fields, one by one (models in `spec`) ─► fields togeth
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
 from controller.api.conditions import Condition
 from controller.api.fields import FieldError as FieldError
+from controller.api.node import ContainerNodeStatus
 from controller.api.rules import RULES
 from controller.api.spec import ContainerSpec
 from controller.api.status import ContainerStatus
 from controller.api.wording import in_our_words
 
 _MOST_SHOWN: Final = 8
+Status = TypeVar("Status", ContainerStatus, ContainerNodeStatus)
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,25 @@ def validate(spec: Mapping[str, object]) -> Validated:
 
 def read_status(status: Mapping[str, object]) -> ContainerStatus:
     """The status that an agent wrote before, this one or another version of it. What can't be read counts as absent."""
+    return _read(ContainerStatus, status)
+
+
+def read_node_status(status: Mapping[str, object]) -> ContainerNodeStatus:
+    """The status of a ContainerNode, by whomever it was written. What can't be read counts as absent."""
+    return _read(ContainerNodeStatus, status)
+
+
+def _read(model: type[Status], status: Mapping[str, object]) -> Status:
     readable = dict(status)
     conditions = readable.get("conditions")
     if isinstance(conditions, list):
         readable["conditions"] = [condition for condition in conditions if _is_condition(condition)]
     try:
-        return ContainerStatus.model_validate(readable, by_alias=True, by_name=False)
+        return model.model_validate(readable, by_alias=True, by_name=False)
     except ValidationError as failure:
         unreadable = {error["loc"][0] for error in failure.errors(include_url=False)}
         kept = {name: value for name, value in readable.items() if name not in unreadable}
-        return ContainerStatus.model_validate(kept, by_alias=True, by_name=False)
+        return model.model_validate(kept, by_alias=True, by_name=False)
 
 
 def _is_condition(value: object) -> bool:

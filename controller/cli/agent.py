@@ -8,6 +8,7 @@ import platform
 import re
 import resource
 import signal
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import click
 from controller import log, metrics
 from controller.agent.agent import Agent
 from controller.agent.settings import Settings
+from controller.cli.node_options import node_options
 from controller.cli.version import VERSION
 
 _option = partial(click.option, show_envvar=True)
@@ -190,6 +192,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Form of the log.",
 )
+@node_options
 def agent(  # noqa: PLR0917 - click passes by name
     node_name: str,
     containerd_address: str,
@@ -211,6 +214,11 @@ def agent(  # noqa: PLR0917 - click passes by name
     stale_seconds: float,
     log_level: str,
     log_format: log.Format,
+    node_labels: dict[str, str],
+    max_containers: int,
+    reserved_cpu: Decimal,
+    reserved_memory: Decimal,
+    lease_namespace: str,
 ) -> None:
     """Run this node's agent: reconcile the Containers bound to it with its containerd."""
     log.configure(log_level, log_format)
@@ -237,6 +245,12 @@ def agent(  # noqa: PLR0917 - click passes by name
         workers=workers,
         list_seconds=list_seconds,
         stale_seconds=stale_seconds,
+        agent_version=VERSION,
+        node_labels=node_labels,
+        max_containers=max_containers,
+        reserved_cpu=reserved_cpu,
+        reserved_memory=reserved_memory,
+        lease_namespace=lease_namespace,
     )
     try:
         asyncio.run(_run(settings))

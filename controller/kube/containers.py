@@ -68,12 +68,16 @@ class Containers:
         await self._client.delete(_path(namespace, name), uid)
         return await self.get(namespace, name)
 
-    async def patch_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> Body:
-        """Merge-patch the status of the object with this uid.
+    async def patch_status(
+        self, namespace: str, name: str, uid: str, status: Mapping[str, Any], version: str | None = None
+    ) -> Body:
+        """Merge-patch the status of the object with this uid; with a `version`, only if nothing has changed since.
 
         Raises:
-            Conflict: the name belongs to another object now.
+            Conflict: the name belongs to another object now, or the version is another.
         """
-        body = {"metadata": {"uid": uid}, "status": status}
-        answer: Body = await self._client.patch(_path(namespace, name, "/status"), body)
+        metadata = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": version}
+        answer: Body = await self._client.patch(
+            _path(namespace, name, "/status"), {"metadata": metadata, "status": status}
+        )
         return answer

@@ -10,6 +10,8 @@ from hack.lab.command import run
 from hack.lab.errors import LabError
 
 KIND = "containers.tallyman.dev"
+LEASE_NAMESPACE = "tallyman-system"
+"""Where agents keep their Leases, unless they are told otherwise."""
 COMMAND_TIMEOUT = 60.0
 ESTABLISHED_TIMEOUT = 60
 
@@ -33,6 +35,11 @@ class Cluster:
         wait = ["wait", "--for=condition=Established", f"--timeout={ESTABLISHED_TIMEOUT}s", "-f", str(directory)]
         self.run(*wait, timeout=ESTABLISHED_TIMEOUT + 10)
         return ", ".join(sorted(path.stem for path in directory.glob("*.yaml")))
+
+    def make_lease_namespace(self) -> None:
+        """Make the namespace for the agents' Leases, unless it is there."""
+        if not self.run("get", "namespace", LEASE_NAMESPACE, "--ignore-not-found", "-o", "name").strip():
+            self.run("create", "namespace", LEASE_NAMESPACE)
 
     def exists(self, name: str) -> bool:
         """Say whether a Container of that name is in the default namespace."""

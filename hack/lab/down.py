@@ -13,7 +13,7 @@ from contextlib import suppress
 from hack.lab import leftovers
 from hack.lab.agent_process import stop_agent
 from hack.lab.checkout import Checkout
-from hack.lab.cluster import KIND, Cluster
+from hack.lab.cluster import KIND, LEASE_NAMESPACE, Cluster
 from hack.lab.containerd_daemon import PARENT_CGROUP, Containerd
 from hack.lab.errors import LabError, last_lines
 from hack.lab.kubectl import find_kubectl
@@ -74,5 +74,5 @@ def _leave_external_cluster(checkout: Checkout, progress: Progress) -> str:
     return (
         f"\nIn your cluster ({kubeconfig}) remain the CRDs of tallyman.dev and these Containers:\n{rest or 'none'}\n"
         "To remove both: kubectl delete -f crds/ (a Container that was bound to this node first needs its agent, or"
-        " its finalizer taken off)."
+        f" its finalizer taken off). The namespace {LEASE_NAMESPACE} remains too."
     )

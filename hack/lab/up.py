@@ -117,9 +117,10 @@ class Up:
         self._write_env_file()
 
     def do_definitions(self) -> None:
-        """Install the custom resource definitions."""
+        """Install the custom resource definitions, and what else an agent needs in the cluster."""
         with self.progress.step("install the CRDs") as step:
             step.note(self.cluster.install_definitions(self.checkout.top / "crds"))
+            self.cluster.make_lease_namespace()
 
     def do_agent(self) -> None:
         """Start the agent."""

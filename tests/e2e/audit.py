@@ -18,6 +18,7 @@ POLICY = {
                 {"group": "tallyman.dev"},
                 {"group": "", "resources": ["events"]},
                 {"group": "events.k8s.io"},
+                {"group": "coordination.k8s.io"},
             ],
         },
         {
@@ -68,9 +69,9 @@ class Audit:
         return [f"--audit-log-path={self.log}", f"--audit-policy-file={policy}", "--audit-log-mode=blocking"]
 
     def writes(self, namespace: str) -> list[Write]:
-        """Every write in a namespace, in order."""
+        """Every write in a namespace, in order; with an empty one, of what is in none."""
         entries = [entry for entry in self._entries() if entry["verb"] in WRITES]
-        return [_write(entry) for entry in entries if entry["objectRef"].get("namespace") == namespace]
+        return [_write(entry) for entry in entries if entry["objectRef"].get("namespace", "") == namespace]
 
     def by_agent(self, namespace: str) -> list[Write]:
         """The agents' writes in a namespace, in order."""
@@ -79,6 +80,11 @@ class Audit:
     def to_containers(self, namespace: str) -> list[Write]:
         """The agents' writes of Containers in a namespace, in order; Events are another matter."""
         return [write for write in self.by_agent(namespace) if write.resource.startswith("containers")]
+
+    def of_node(self, name: str) -> list[Write]:
+        """The agents' writes of a node's object, in order; those that make one do not say which."""
+        own = [write for write in self.by_agent("") if write.resource.startswith("containernodes")]
+        return [write for write in own if write.name in ("", name)]
 
     def watched_by_agents(self) -> set[str]:
         """What agents have watched: the URI of each request."""

@@ -21,6 +21,8 @@ KIND = "containers.tallyman.dev"
 FINALIZER = "tallyman.dev/container"
 NODE_LABEL = "tallyman.dev/node"
 CRDS = Path(__file__).parents[2] / "crds"
+NODES = "containernodes"
+LEASE_NAMESPACE = "tallyman-system"
 KUBECTL_SECONDS = 60.0
 
 
@@ -31,12 +33,14 @@ class Cluster:
     plane: lab.ControlPlane
     objects: Any = field(init=False)
     core: Any = field(init=False)
+    coordination: Any = field(init=False)
 
     def __post_init__(self) -> None:
         connect: Any = config.new_client_from_config
         api = connect(str(self.plane.kubeconfig))
         self.objects = client.CustomObjectsApi(api)
         self.core = client.CoreV1Api(api)
+        self.coordination = client.CoordinationV1Api(api)
         self._kubectl = lab.find_kubectl()
 
     @property
@@ -62,12 +66,52 @@ class Cluster:
     def install_definitions(self) -> None:
         self.kubectl("apply", "--server-side", "-f", str(CRDS))
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+        self.core.create_namespace({"metadata": {"name": LEASE_NAMESPACE}})
 
     def namespace(self, image: str) -> "Namespace":
         """A new namespace."""
         name = f"test-{uuid.uuid4().hex[:8]}"
         self.core.create_namespace({"metadata": {"name": name}})
         return Namespace(self, name, image)
+
+    def node(self, name: str) -> Body | None:
+        """A ContainerNode, or None when there is none."""
+        try:
+            answer = self.objects.get_cluster_custom_object(GROUP, VERSION, NODES, name)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return cast("Body", answer)
+
+    def patch_node(self, name: str, body: Mapping[str, Any]) -> None:
+        """Merge-patch a ContainerNode."""
+        self.objects.patch_cluster_custom_object(
+            GROUP, VERSION, NODES, name, dict(body), _content_type="application/merge-patch+json"
+        )
+
+    def write_node_status(self, name: str, status: Mapping[str, Any]) -> None:
+        """Merge-patch the status of a ContainerNode, as a manager would."""
+        self.objects.patch_cluster_custom_object_status(
+            GROUP, VERSION, NODES, name, {"status": dict(status)}, _content_type="application/merge-patch+json"
+        )
+
+    def delete_node(self, name: str) -> None:
+        """Delete a ContainerNode; one that is gone is as good."""
+        try:
+            self.objects.delete_cluster_custom_object(GROUP, VERSION, NODES, name)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+    def lease(self, node: str) -> Any:
+        """The Lease of a node, or None when there is none."""
+        try:
+            return self.coordination.read_namespaced_lease(f"tallyman-node-{node}", LEASE_NAMESPACE)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
 
     def all(self, selector: str = "") -> list[Body]:
         """The Containers of all namespaces."""
@@ -142,6 +186,19 @@ class Namespace:
         """Merge-patch the object."""
         answer = self.cluster.objects.patch_namespaced_custom_object(
             GROUP, VERSION, self.name, PLURAL, name, dict(body), _content_type="application/merge-patch+json"
+        )
+        return cast("Body", answer)
+
+    def write_status(self, name: str, status: Mapping[str, Any]) -> Body:
+        """Merge-patch the status, as a manager would."""
+        answer = self.cluster.objects.patch_namespaced_custom_object_status(
+            GROUP,
+            VERSION,
+            self.name,
+            PLURAL,
+            name,
+            {"status": dict(status)},
+            _content_type="application/merge-patch+json",
         )
         return cast("Body", answer)
 

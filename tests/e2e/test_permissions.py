@@ -10,34 +10,33 @@ import yaml
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import WRITES, Audit
-from tests.e2e.cluster import Cluster, Namespace
+from tests.e2e.cluster import LEASE_NAMESPACE, Cluster, Namespace
 from tests.e2e.node import Node
 from tests.e2e.objects import because, has_exited
 from tests.e2e.pages import value
 
 PAGE = Path(__file__).parents[2] / "docs" / "agent.md"
 ACCOUNT = "tallyman-agent"
-SEEN_IN_A_NAMESPACE = {"containers", "containers/status", "events"}
-"""Resources whose writes the test sees: those in its namespace."""
+NODE = "node-p"
 
 
-def _role() -> dict[str, Any]:
-    """The ClusterRole of the page."""
+def _roles() -> list[dict[str, Any]]:
+    """The ClusterRole and the Role of the page."""
     blocks = [block.partition("```")[0] for block in PAGE.read_text().split("```yaml\n")[1:]]
-    (role,) = [block for block in blocks if "kind: ClusterRole\n" in block]
-    parsed: dict[str, Any] = yaml.safe_load(role)
-    return parsed
+    (roles,) = [block for block in blocks if "kind: ClusterRole\n" in block]
+    return list(yaml.safe_load_all(roles))
 
 
-def _binding(namespace: str) -> dict[str, Any]:
+def _binding(role: dict[str, Any], namespace: str) -> dict[str, Any]:
+    where = {key: value for key, value in role["metadata"].items() if key == "namespace"}
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": ACCOUNT},
+        "kind": f"{role['kind']}Binding",
+        "metadata": {"name": ACCOUNT, **where},
         "roleRef": {
             "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": _role()["metadata"]["name"],
+            "kind": role["kind"],
+            "name": role["metadata"]["name"],
         },
         "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
     }
@@ -57,13 +56,17 @@ def _kubeconfig(cluster: Cluster, namespace: str, path: Path) -> Path:
 def agent(cluster: Cluster, node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
     directory = tmp_path_factory.mktemp("agent")
     cluster.kubectl("-n", "default", "create", "serviceaccount", ACCOUNT)
-    for given in (_role(), _binding("default")):
-        cluster.kubectl("apply", "-f", "-", given=yaml.safe_dump(given))
-    made = AgentProcess(directory, str(_kubeconfig(cluster, "default", directory / "kubeconfig")), node.containerd)
+    for role in _roles():
+        for given in (role, _binding(role, "default")):
+            cluster.kubectl("apply", "-f", "-", given=yaml.safe_dump(given))
+    kubeconfig = _kubeconfig(cluster, "default", directory / "kubeconfig")
+    made = AgentProcess(directory, str(kubeconfig), node.containerd, NODE, settings={"TALLYMAN_LIST_SECONDS": "1"})
     made.start()
     yield made
     made.stop()
+    cluster.delete_node(NODE)
     cluster.kubectl("delete", "clusterrole,clusterrolebinding", ACCOUNT)
+    cluster.kubectl("-n", LEASE_NAMESPACE, "delete", "role,rolebinding", ACCOUNT)
     cluster.kubectl("-n", "default", "delete", "serviceaccount", ACCOUNT)
 
 
@@ -73,12 +76,16 @@ def _forbidden(agent: AgentProcess) -> float:
 
 
 def _used(audit: Audit, namespace: Namespace) -> set[tuple[str, str]]:
-    return {(write.resource, write.verb) for write in audit.by_agent(namespace.name)}
+    """What the agent has written, as resource and verb: in the test's namespace, of its node, of its node's Lease."""
+    lease = f"tallyman-node-{NODE}"
+    leases = [write for write in audit.by_agent(LEASE_NAMESPACE) if write.name in ("", lease)]
+    writes = [*audit.by_agent(namespace.name), *audit.of_node(NODE), *leases]
+    return {(write.resource, write.verb) for write in writes}
 
 
 @pytest.mark.feature("K1", "K3")
 def test_the_permissions_that_the_page_lists_are_enough_and_none_too_many(
-    namespace: Namespace, agent: AgentProcess, audit: Audit
+    cluster: Cluster, namespace: Namespace, agent: AgentProcess, audit: Audit
 ) -> None:
     often = {"name": "Always", "backoff": {"initialSeconds": 0.2, "factor": 1, "maxSeconds": 0.2}}
     namespace.shell("job", "exit 0", autoRemove=True)
@@ -90,8 +97,11 @@ def test_the_permissions_that_the_page_lists_are_enough_and_none_too_many(
     namespace.wait("done", has_exited)
     namespace.delete("done")
     namespace.wait_gone("done")
-    allowed = {(name, verb) for rule in _role()["rules"] for name in rule["resources"] for verb in rule["verbs"]}
-    wanted = {(name, verb) for name, verb in allowed if name in SEEN_IN_A_NAMESPACE and verb in WRITES}
+    waiting.until(lambda: cluster.node(NODE), "the node is registered")
+    cluster.patch_node(NODE, {"metadata": {"labels": {"kubernetes.io/os": None}}})
+    rules = [rule for role in _roles() for rule in role["rules"]]
+    allowed = {(name, verb) for rule in rules for name in rule["resources"] for verb in rule["verbs"]}
+    wanted = {(name, verb) for name, verb in allowed if verb in WRITES}
     waiting.until(lambda: wanted <= _used(audit, namespace), "all of them used", seen=lambda: _used(audit, namespace))
 
     assert _used(audit, namespace) == wanted

@@ -66,7 +66,9 @@ class Server:
     posts: int = 0
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    async def patch_status(self, _space: str, _name: str, _uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def patch_status(
+        self, _space: str, _name: str, _uid: str, status: Mapping[str, Any], _version: str | None
+    ) -> Mapping[str, Any]:
         self.writes += 1
         metadata = {**self.object["metadata"], "resourceVersion": str(1000 + self.writes)}
         self.object = {**self.object, "metadata": metadata, "status": merge_patch(self.object["status"], status)}
@@ -112,7 +114,7 @@ class Loop:
         self._queue = WorkQueue()
         self._failures = FailureBook()
         self._recorder = Recorder(cast(Client, self.server), NODE)
-        self._publisher = Publisher(cast(Containers, self.server), self._store, NODE, self._announce)
+        self._publisher = Publisher(cast(Containers, self.server), self._store, NODE, self._announce, lambda: True)
         self._container: ObservedContainer | None = None
         self._image: ObservedImage | None = None
 

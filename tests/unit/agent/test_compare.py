@@ -26,6 +26,7 @@ class FakeAPI:
     def __init__(self) -> None:
         self.objects: dict[Key, Mapping[str, Any]] = {}
         self.error: Exception | None = None
+        self.read_error: Exception | None = None
         self.reads: list[Key] = []
 
     async def versions(self, node: str) -> dict[Key, tuple[str, str]]:
@@ -39,6 +40,8 @@ class FakeAPI:
         }
 
     async def get(self, namespace: str, name: str) -> Mapping[str, Any]:
+        if self.read_error is not None:
+            raise self.read_error
         self.reads.append((namespace, name))
         found = self.objects.get((namespace, name))
         if found is None:
@@ -54,8 +57,12 @@ class FakeObserved:
     def all(self) -> tuple[()]:
         return ()
 
+    def keys(self) -> set[Key]:
+        return self.has
+
     def __init__(self) -> None:
         self.changed: set[Key] = set()
+        self.has: set[Key] = set()
         self.error: Exception | None = None
 
     async def list(self) -> set[Key]:
@@ -253,3 +260,37 @@ def test_it_goes_on_comparing_whatever_fails(bench: type[Bench]) -> None:
         await asyncio.gather(work, return_exceptions=True)
 
     virtual_time.run(test())
+
+
+@pytest.mark.feature("K2")
+def test_every_object_that_this_node_has_something_of_can_be_read_anew() -> None:
+    """One that it has a container of, and that it knows nothing of; one that it takes for its own, and that was bound elsewhere."""
+    pending = {**body(), "metadata": {**body()["metadata"], "name": "pending"}}
+
+    async def script() -> Bench:
+        bench = Bench()
+        bench.observed.has = {KEY}
+        bench.api.objects[KEY] = body()
+        bench.declared.put(pending)
+        bench.api.objects["shop", "pending"] = {**pending, "spec": {**pending["spec"], "nodeName": "node-b"}}
+        bench.api.objects["shop", "pending"]["metadata"].pop("labels")
+        await bench.comparison.own_objects()
+        return bench
+
+    bench = virtual_time.run(script())
+
+    assert sorted(bench.api.reads) == [("shop", "pending"), KEY]
+    assert [one.key for one in bench.declared] == [KEY]
+    assert {KEY, ("shop", "pending")} <= set(bench.woken)
+
+
+@pytest.mark.feature("K2")
+def test_when_one_can_not_be_read_nothing_is_taken_for_compared() -> None:
+    async def script() -> None:
+        bench = Bench()
+        bench.observed.has = {KEY}
+        bench.api.read_error = kube_errors.Unavailable("no answer")
+        with pytest.raises(kube_errors.Unavailable):
+            await bench.comparison.own_objects()
+
+    virtual_time.run(script())

@@ -56,3 +56,14 @@ def test_a_source_that_falls_silent_makes_it_ill_and_unready_and_well_again(cloc
     assert freshness.unready() == expected
     freshness.note("watch")
     assert freshness.problems() == freshness.unready() == []
+
+
+def test_what_is_out_of_step_is_named_without_its_age(freshness: Freshness, clock: Clock) -> None:
+    assert freshness.out_of_step() == ["containerd", "watch"]
+    freshness.note("containerd")
+    freshness.note("watch")
+    assert freshness.out_of_step() == []
+    clock.now += 30
+    freshness.note("watch")
+    clock.now += 31
+    assert freshness.out_of_step() == ["containerd"]

@@ -11,7 +11,7 @@ from controller.agent.actions import Announcement
 from controller.agent.allowance import BURST, REFILL_SECONDS
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.facts import Facts, Verdict
-from controller.agent.publish import SPACING, Publisher
+from controller.agent.publish import SPACING, UNHEARD_SECONDS, Publisher
 from controller.api.container import ContainerState
 from controller.api.reasons import Reason
 from controller.kube import errors
@@ -28,10 +28,14 @@ class FakeAPI:
     def __init__(self) -> None:
         self.object: dict[str, Any] = body()
         self.writes: list[Mapping[str, Any]] = []
+        self.versions: list[str | None] = []
         self.error: Exception | None = None
 
-    async def patch_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def patch_status(
+        self, namespace: str, name: str, uid: str, status: Mapping[str, Any], version: str | None
+    ) -> Mapping[str, Any]:
         assert (namespace, name, uid) == (*KEY, UID)
+        self.versions.append(version)
         if self.error is not None:
             raise self.error
         self.writes.append(status)
@@ -57,9 +61,23 @@ def told() -> list[Announcement]:
     return []
 
 
+class Hearing:
+    """Whether the cluster hears of this node."""
+
+    now = True
+
+    def __call__(self) -> bool:
+        return self.now
+
+
 @pytest.fixture
-def publisher(api: FakeAPI, store: DeclaredStore, told: list[Announcement]) -> Publisher:
-    return Publisher(cast(Containers, api), store, NODE, lambda _declared, news: told.append(news))
+def heard() -> Hearing:
+    return Hearing()
+
+
+@pytest.fixture
+def publisher(api: FakeAPI, store: DeclaredStore, told: list[Announcement], heard: Hearing) -> Publisher:
+    return Publisher(cast(Containers, api), store, NODE, lambda _declared, news: told.append(news), heard)
 
 
 def known(store: DeclaredStore) -> Declared:
@@ -171,3 +189,73 @@ async def test_nothing_is_remembered_of_what_is_settled(
     await publisher.publish(known(store), replace(RUNS, ready=False))
     assert not publisher._written
     publisher.forget(KEY)
+
+
+LOST = {
+    "state": "Unknown",
+    "nodeName": NODE,
+    "containerID": ID,
+    "conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeLost"}],
+}
+
+
+def _written_by_somebody(api: FakeAPI, store: DeclaredStore, status: Mapping[str, Any], version: str) -> None:
+    metadata = {**api.object["metadata"], "resourceVersion": version}
+    api.object = {**api.object, "metadata": metadata, "status": {**api.object["status"], **status}}
+    store.put(api.object)
+
+
+@pytest.mark.feature("K2")
+async def test_what_the_manager_wrote_of_a_lost_node_is_set_right(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore
+) -> None:
+    await publisher.publish(known(store), RUNS)
+    before = api.object["status"]
+    _written_by_somebody(api, store, LOST, "300")
+
+    assert await publisher.publish(known(store), RUNS) is None
+
+    assert api.object["status"]["state"] == "Running"
+    assert [(one["type"], one["status"]) for one in api.object["status"]["conditions"]] == [
+        (one["type"], one["status"]) for one in before["conditions"]
+    ]
+
+
+@pytest.mark.feature("K2")
+async def test_while_the_cluster_does_not_hear_of_the_node_the_two_do_not_contradict_each_other(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore, heard: Hearing
+) -> None:
+    _written_by_somebody(api, store, LOST, "300")
+    heard.now = False
+
+    assert await publisher.publish(known(store), RUNS) == UNHEARD_SECONDS
+    assert api.writes == []
+
+    heard.now = True
+    assert await publisher.publish(known(store), RUNS) is None
+    assert len(api.writes) == 1
+
+
+@pytest.mark.feature("K2", "L5")
+async def test_an_id_is_taken_out_of_the_status_of_a_lost_node_too(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore, heard: Hearing
+) -> None:
+    _written_by_somebody(api, store, LOST, "300")
+    heard.now = False
+
+    await publisher.publish(known(store), replace(RUNS, state=ContainerState.REMOVING, container=None))
+
+    assert api.writes[0]["containerID"] is None
+
+
+@pytest.mark.feature("K2")
+async def test_the_first_status_of_a_node_is_for_the_object_as_it_was_read(
+    publisher: Publisher, api: FakeAPI, store: DeclaredStore
+) -> None:
+    """It may have been bound to another node meanwhile, which must not find this node's words in it."""
+    await publisher.publish(known(store), RUNS)
+    await publisher.publish(known(store), replace(RUNS, ready=False))
+    _written_by_somebody(api, store, {"nodeName": "node-b"}, "300")
+    await publisher.publish(known(store), RUNS)
+
+    assert api.versions == ["100", None, "300"]

@@ -112,3 +112,12 @@ async def test_a_container_is_made_only_where_shim_and_runtime_are(address: str,
         await runtimes.check(runtimes.find("runc"))
     program(programs / "runc")
     await runtimes.check(runtimes.find("runc"))
+
+
+@pytest.mark.feature("D7")
+async def test_each_is_listed_with_whether_it_is_there_the_default_first(address: str, programs: Path) -> None:
+    runtimes = Runtimes({"crun": "crun", "runc": "runc"}, "runc", address)
+    program(programs / "crun")
+    await runtimes.look()
+
+    assert [(runtime.name, there) for runtime, there in runtimes.each()] == [("runc", False), ("crun", True)]

@@ -1,0 +1,95 @@
+"""The options of `tallyman agent` about the node as the cluster sees it: its labels, its room, its heartbeat."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any, TypeVar
+
+import click
+
+from controller.api import quantity
+from controller.api.node import DEFAULT_LEASE_NAMESPACE, DEFAULT_MAX_CONTAINERS, OWN_LABELS
+from controller.api.scalars import label_key_problem, label_value_problem
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_option = partial(click.option, show_envvar=True)
+
+
+def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        problem = label_key_problem(key) or label_value_problem(value)
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as disk=ssd")
+        if problem:
+            raise click.BadParameter(f"{text!r}: {problem}")
+        if key in OWN_LABELS:
+            raise click.BadParameter(f"{key} is set by the agent itself")
+        labels[key] = value
+    return labels
+
+
+def _quantity(_context: click.Context, _parameter: click.Parameter, value: str) -> Decimal:
+    try:
+        return quantity.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _namespace(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value) is None:
+        raise click.BadParameter(f"{value!r} is not the name of a namespace")
+    return value
+
+
+_OPTIONS = (
+    _option(
+        "--node-label",
+        "node_labels",
+        envvar="TALLYMAN_NODE_LABELS",
+        multiple=True,
+        callback=_labels,
+        help="A label of the node's ContainerNode, as KEY=VALUE; may be repeated.",
+    ),
+    _option(
+        "--max-containers",
+        envvar="TALLYMAN_MAX_CONTAINERS",
+        type=click.IntRange(1, 100_000),
+        default=DEFAULT_MAX_CONTAINERS,
+        show_default=True,
+        help="Most Containers that a manager may bind to this node.",
+    ),
+    _option(
+        "--reserved-cpu",
+        envvar="TALLYMAN_RESERVED_CPU",
+        default="0",
+        show_default=True,
+        callback=_quantity,
+        help="Cores that a manager may not give to Containers: `500m`, `2`.",
+    ),
+    _option(
+        "--reserved-memory",
+        envvar="TALLYMAN_RESERVED_MEMORY",
+        default="0",
+        show_default=True,
+        callback=_quantity,
+        help="Memory that a manager may not give to Containers: `512Mi`, `2Gi`.",
+    ),
+    _option(
+        "--lease-namespace",
+        envvar="TALLYMAN_LEASE_NAMESPACE",
+        default=DEFAULT_LEASE_NAMESPACE,
+        show_default=True,
+        callback=_namespace,
+        help="Namespace of the Lease that is this node's heartbeat.",
+    ),
+)
+
+
+def node_options(command: Command) -> Command:
+    """Give a command these options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
