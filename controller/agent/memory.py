@@ -57,7 +57,7 @@ def _why_ended(status: ContainerStatus) -> _Why:
         return _Why(stalled.reason, stalled.message)
     last = status.history[0] if status.history else None
     if last is not None and last.finished_at == status.finished_at:
-        return _Why(last.reason)
+        return _Why(last.reason, last.message or "")
     return _Why(Reason.COMPLETED if status.exit_code == 0 else Reason.ERROR)
 
 

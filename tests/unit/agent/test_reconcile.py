@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from controller.agent.actions import Action, Announcement, RemoveContainer
 from controller.agent.declared import Declared, DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.facts import Facts
@@ -13,17 +14,21 @@ from controller.agent.failures import FailureBook
 from controller.agent.observation import ObservedContainer
 from controller.agent.policy import PolicyKeeper
 from controller.agent.reconcile import Reconciler
-from tests.unit.agent.objects import KEY, NODE, body
+from controller.api.reasons import Reason
+from tests.unit.agent.objects import ID, KEY, NODE, UID, body, container, ended
 
 
 class Observed:
-    """A node without containers."""
+    """A node with at most one container."""
+
+    def __init__(self, *containers: ObservedContainer) -> None:
+        self.containers = containers
 
     async def settle(self, _key: object) -> None:
         """Nothing was told."""
 
     def of(self, _key: object) -> tuple[ObservedContainer, ...]:
-        return ()
+        return self.containers
 
 
 class Answering:
@@ -89,3 +94,63 @@ async def test_an_answer_that_tells_nothing_new_settles_the_matter() -> None:
 async def test_while_containerd_is_away_nothing_is_decided() -> None:
     """Its wait shows in the time of the next look: in plain sight of containerd this object would be settled."""
     assert await _reconciler(_object("2"), lost_at=datetime.now(UTC)).reconcile(KEY) is not None
+
+
+class Bound:
+    """The API server, which has the object bound to another node."""
+
+    def __init__(self, status: dict[str, Any]) -> None:
+        self.body = {**body(nodeName="node-b", status=status)}
+        self.body["metadata"] = {**self.body["metadata"], "labels": {}}
+
+    async def get(self, _namespace: str, _name: str) -> dict[str, Any]:
+        return self.body
+
+
+class Removing:
+    """Does what removes the only container."""
+
+    def __init__(self, observed: Observed) -> None:
+        self.observed = observed
+        self.done: list[Action] = []
+
+    async def perform(self, action: Action, declared: Declared | None) -> None:
+        assert declared is None
+        self.done.append(action)
+        self.observed.containers = ()
+
+
+def _of_another_node(status: dict[str, Any]) -> tuple[Reconciler, Removing, list[tuple[Any, Announcement]]]:
+    observed = Observed(container(task=ended()))
+    acting, told = Removing(observed), list[tuple[Any, Announcement]]()
+    reconciler = _reconciler({})
+    reconciler._declared.drop(KEY)
+    reconciler._api = cast(Any, Bound(status))
+    reconciler._observed = cast(Any, observed)
+    reconciler._actor = cast(Any, acting)
+    reconciler._announce = lambda subject, news: told.append((subject, news))
+    forgetful = SimpleNamespace(of=lambda _key: None, follow=lambda *_: None, forget=lambda _key: None)
+    reconciler._images = reconciler._health = reconciler._publisher = cast(Any, forgetful)
+    return reconciler, acting, told
+
+
+@pytest.mark.feature("K2")
+async def test_what_was_moved_is_removed_and_told_to_its_object() -> None:
+    reconciler, acting, told = _of_another_node({"nodeName": "node-b"})
+
+    assert await reconciler.reconcile(KEY) is None
+
+    assert acting.done == [RemoveContainer(ID)]
+    ((subject, news),) = told
+    assert (subject.key, subject.uid, news.reason) == (KEY, UID, Reason.MOVED)
+    assert "bound to node-b while node-a was away" in news.message
+
+
+@pytest.mark.feature("K1")
+async def test_what_was_bound_to_another_node_by_hand_is_left_alone_and_looked_at_again() -> None:
+    reconciler, acting, told = _of_another_node({"nodeName": NODE})
+
+    assert await reconciler.reconcile(KEY) == pytest.approx(60, abs=5)
+
+    assert acting.done == []
+    assert told == []
