@@ -64,7 +64,7 @@ from controller.kube.events import Recorder
 from controller.kube.leases import Leases
 from controller.kube.nodes import ContainerNodes
 from controller.kube.spool import News, Regarding
-from controller.kube.watch import Watch
+from controller.kube.watch import CONTAINERS, Watch
 
 CRD_SECONDS = 2.0
 _log = log.get(__name__)
@@ -228,7 +228,7 @@ class Agent:
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         settings = self._settings
-        own = Watch(f"{NODE_LABEL}={settings.node_name}", self._deliver)
+        own = Watch(CONTAINERS, self._deliver, f"{NODE_LABEL}={settings.node_name}")
         comparison = Comparison(
             api=self._api,
             declared=self._declared,
@@ -258,7 +258,7 @@ class Agent:
             ("heartbeat", self._heartbeat.run()),
         ]
         if settings.standalone:
-            parts.append(("watch unbound", Watch(UNBOUND, self._offer).run()))
+            parts.append(("watch unbound", Watch(CONTAINERS, self._offer, UNBOUND).run()))
             parts.append(("bind", self._bindings.run(self._binder.bind, settings.workers)))
         return parts
 

@@ -1,4 +1,4 @@
-"""kopf's wiring: one watch over Containers, filtered by the server, whose every event is handed on and nothing else.
+"""kopf's wiring: a watch over the objects of one kind, filtered by the server, whose every event is handed on and nothing else.
 
 Handlers are `on.event` only: kopf then stores no annotations, no finalizers and no progress on our objects.
 """
@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import kopf
 
@@ -22,6 +22,17 @@ Deliver = Callable[[str | None, Mapping[str, Any]], None]
 """Called with the type of the event (None while listing, ADDED, MODIFIED, DELETED) and the object."""
 
 _log = log.get(__name__)
+
+
+class Resource(NamedTuple):
+    """A kind, by the names that are in its URLs."""
+
+    group: str
+    version: str
+    plural: str
+
+
+CONTAINERS = Resource(GROUP, VERSION, PLURAL)
 
 
 class _EndlessBackoffs:
@@ -48,10 +59,14 @@ def _signals_kept() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Watch:
-    """A watch over the Containers that match a label selector, given over to `deliver` as they come."""
+    """A watch over the objects of a kind, given over to `deliver` as they come."""
 
-    selector: str
+    resource: Resource
     deliver: Deliver
+    selector: str = ""
+    """The label selector that they match; empty: all of them, in all namespaces."""
+    idle_seconds: float = 5.0
+    """How long kopf keeps an object in memory after its last event. Less for those who watch very many."""
 
     async def run(self) -> None:
         """Watch until cancelled. A watch that fails is logged and begun again."""
@@ -59,7 +74,12 @@ class Watch:
             try:
                 await self._run_once()
             except Exception as error:  # noqa: BLE001 - kopf ends with whatever its tasks raised; the watch must go on
-                _log.error("the watch failed and is begun again", selector=self.selector, error=repr(error))
+                _log.error(
+                    "the watch failed and is begun again",
+                    kind=self.resource.plural,
+                    selector=self.selector,
+                    error=repr(error),
+                )
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _run_once(self) -> None:
@@ -83,7 +103,7 @@ class Watch:
         def _login(**_: object) -> kopf.ConnectionInfo:
             return client.login()
 
-        @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+        @kopf.on.event(*self.resource, registry=registry)
         async def _event(event: Mapping[str, Any], **_: object) -> None:
             self.deliver(event["type"], event["object"])
 
@@ -102,5 +122,7 @@ class Watch:
         settings.watching.connect_timeout = 10.0
         settings.watching.chunk_size = 500
         # NB: the key is (group, version, plural); other forms are taken for something else and never match.
-        settings.watching.label_selectors[GROUP, VERSION, PLURAL] = self.selector
+        if self.selector:
+            settings.watching.label_selectors[self.resource] = self.selector
+        settings.queueing.idle_timeout = self.idle_seconds
         return settings
