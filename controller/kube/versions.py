@@ -1,0 +1,26 @@
+"""Which objects of a kind there are, and of which version: all that is needed to tell whether a watch has missed something."""
+
+from typing import Final
+
+from controller.kube.client import METADATA_ONLY, Client
+
+PAGE: Final = 500
+Name = tuple[str, str]
+"""Namespace, which is empty where the kind has none, and name."""
+Version = tuple[str, str]
+"""uid and resourceVersion."""
+
+
+async def listed(client: Client, collection: str) -> dict[Name, Version]:
+    """The version of each object in a collection. Asked for page by page, so that little of it is in memory at a time."""
+    found: dict[Name, Version] = {}
+    query = {"limit": str(PAGE)}
+    while True:
+        answer = await client.get(collection, query=query, accept=METADATA_ONLY)
+        for item in answer["items"] or ():
+            metadata = item["metadata"]
+            found[metadata.get("namespace", ""), metadata["name"]] = (metadata["uid"], metadata["resourceVersion"])
+        more = answer["metadata"].get("continue")
+        if not more:
+            return found
+        query["continue"] = more
