@@ -1,4 +1,4 @@
-"""The requests about Leases (coordination.k8s.io/v1) of one namespace: renew one, make one.
+"""The requests about Leases (coordination.k8s.io/v1) of one namespace: list them, renew one, make one.
 
 A Lease says by its `renewTime` that its holder lives. Who is waited for, and for how long, is up to the callers.
 """
@@ -47,6 +47,11 @@ class Leases:
         self._client = client
         self.namespace = namespace
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+
+    async def list(self) -> list[Body]:
+        """All Leases of the namespace, as they are now."""
+        answer = await self._client.get(self._collection)
+        return list(answer["items"] or [])
 
     async def renew(self, claim: Claim) -> Body:
         """Renew a Lease now, in one request.
