@@ -4,6 +4,7 @@ import click
 
 from controller.cli.agent import agent
 from controller.cli.look_up import find
+from controller.cli.manager import manager
 from controller.cli.version import VERSION
 
 
@@ -14,4 +15,5 @@ def main() -> None:
 
 
 main.add_command(agent)
+main.add_command(manager)
 main.add_command(find)

@@ -4,6 +4,7 @@ The `kubernetes` package would cost every node more memory than the rest of the 
 reads and patches with the same credentials. It knows paths and verbs, no kinds.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -25,6 +26,8 @@ MERGE_PATCH = "application/merge-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 Observer = Callable[[str, str], None]
 """Called after each request with the verb and the outcome (`ok`, or the error's class name)."""
+Permit = Callable[[], float]
+"""Called before each request that changes something; returns the seconds that it may take, or raises when it must not be sent."""
 
 
 def login() -> kopf.ConnectionInfo:
@@ -46,8 +49,9 @@ def login() -> kopf.ConnectionInfo:
 class Client:
     """One connection pool to the API server. Credentials are read again when the server no longer accepts them."""
 
-    def __init__(self, observer: Observer | None = None) -> None:
+    def __init__(self, observer: Observer | None = None, *, permit: Permit | None = None) -> None:
         self._observer = observer or (lambda _verb, _outcome: None)
+        self._permit = permit
         self._session: aiohttp.ClientSession | None = None
         self._server = ""
 
@@ -95,7 +99,12 @@ class Client:
         body: Mapping[str, Any] | None = None,
     ) -> Any:
         try:
-            answer = await self._send(verb, path, headers=headers, query=query, body=body)
+            seconds = None if self._permit is None or verb == "GET" else self._permit()
+            async with asyncio.timeout(seconds):
+                answer = await self._send(verb, path, headers=headers, query=query, body=body)
+        except TimeoutError as error:
+            self._observer(verb, "Unavailable")
+            raise errors.Unavailable("the time for this request is over") from error
         except errors.KubeError as error:
             self._observer(verb, type(error).__name__)
             raise

@@ -54,12 +54,13 @@ class ContainerNodes:
         answer: Body = await self._client.patch(f"{_COLLECTION}/{name}", {"metadata": {"uid": uid, **metadata}})
         return answer
 
-    async def patch_status(self, name: str, uid: str, status: Mapping[str, Any]) -> Body:
-        """Merge-patch the status of the object with this uid.
+    async def patch_status(self, name: str, uid: str, status: Mapping[str, Any], *, version: str | None = None) -> Body:
+        """Merge-patch the status of the object with this uid; with a version, only if it still is of that resourceVersion.
 
         Raises:
-            Conflict: the name belongs to another object now.
+            Conflict: the name belongs to another object now, or the object has changed.
         """
-        body = {"metadata": {"uid": uid}, "status": status}
+        metadata = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": version}
+        body = {"metadata": metadata, "status": status}
         answer: Body = await self._client.patch(f"{_COLLECTION}/{name}/status", body)
         return answer

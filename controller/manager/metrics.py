@@ -1,0 +1,135 @@
+"""The manager's own Prometheus metrics: every one is defined here, and set through plain functions.
+
+What manager and agent have in common (requests, Events, the process itself) is in `controller.metrics`; `page` shows both. Labels are
+bounded, as there.
+"""
+
+from collections import Counter as Count
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from controller import metrics
+
+REGISTRY = CollectorRegistry()
+SHARED = (
+    "tallyman_build",
+    "tallyman_api_requests",
+    "tallyman_events_posted",
+    "tallyman_events_dropped",
+    "tallyman_events_waiting",
+    "process_",
+    "python_",
+)
+"""The beginnings of the names of the metrics that the manager shares with the agent."""
+_PREFIX = f"{metrics.PREFIX}_manager"
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_RESULTS = ("success", "conflict", "error")
+_PHASES = ("Alive", "Lost", "Gone", "Undecided")
+_STEPS = ("MarkNode", "Mark", "Reset", "Release")
+_KINDS = ("containers", "nodes")
+
+_leader = Gauge(f"{_PREFIX}_leader", "1 while this manager leads, else 0.", registry=REGISTRY)
+_terms = Counter(f"{_PREFIX}_terms", "Times that this manager has begun to lead.", registry=REGISTRY)
+_containers = Gauge(f"{_PREFIX}_containers", "Containers that this manager knows.", registry=REGISTRY)
+_nodes = Gauge(f"{_PREFIX}_nodes", "Nodes by what they are in, as the leader sees it.", ["phase"], registry=REGISTRY)
+_pending = Gauge(f"{_PREFIX}_pending_containers", "Containers that are to be bound to a node.", registry=REGISTRY)
+_unbindable = Gauge(
+    f"{_PREFIX}_unbindable_containers", "Containers that are to be bound and fit on no node.", registry=REGISTRY
+)
+_binds = Counter(f"{_PREFIX}_binds", "Attempts to bind a Container, by how they ended.", ["result"], registry=REGISTRY)
+_bind_seconds = Histogram(
+    f"{_PREFIX}_bind_duration_seconds",
+    "From the first sight of a Container without a node until it was bound.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+_kept = Counter(
+    f"{_PREFIX}_node_steps",
+    "What was done about lost and gone nodes and their Containers, by step.",
+    ["step"],
+    registry=REGISTRY,
+)
+_kept_errors = Counter(f"{_PREFIX}_node_steps_errors", "Such steps that failed and are repeated.", registry=REGISTRY)
+_listed = Gauge(
+    f"{_PREFIX}_list_last_seen_seconds",
+    "When everything of a kind was last compared with a list (Unix time).",
+    ["kind"],
+    registry=REGISTRY,
+)
+_missed = Counter(
+    f"{_PREFIX}_watch_missed", "Changes that a list showed and the watch had not, by kind.", ["kind"], registry=REGISTRY
+)
+
+for _result in _RESULTS:
+    _binds.labels(_result)
+for _phase in _PHASES:
+    _nodes.labels(_phase)
+for _step in _STEPS:
+    _kept.labels(_step)
+for _kind in _KINDS:
+    _missed.labels(_kind)
+
+
+def page() -> bytes:
+    """All that the manager exposes."""
+    names = [
+        name
+        for name in metrics.REGISTRY._names_to_collectors  # noqa: SLF001 - the library has no other way to them
+        if name.startswith(SHARED)
+    ]
+    shared: bytes = generate_latest(metrics.REGISTRY.restricted_registry(names))
+    own: bytes = generate_latest(REGISTRY)
+    return own + shared
+
+
+def leads(*, now: bool) -> None:
+    """Publish whether this manager leads; a new term is counted."""
+    _leader.set(now)
+    if now:
+        _terms.inc()
+
+
+def containers(count: int) -> None:
+    """Publish how many Containers are known."""
+    _containers.set(count)
+
+
+def nodes(phases: Iterable[str]) -> None:
+    """Publish how many nodes are in each phase."""
+    found = Count(phases)
+    for phase in _PHASES:
+        _nodes.labels(phase).set(found[phase])
+
+
+def pending(waiting: int, unbindable: int) -> None:
+    """Publish how many Containers are to be bound, and how many of them can't be."""
+    _pending.set(waiting)
+    _unbindable.set(unbindable)
+
+
+def bound(result: str, seconds: float | None = None) -> None:
+    """Count an attempt to bind, and how long the Container had waited when it was a success."""
+    _binds.labels(result).inc()
+    if seconds is not None:
+        _bind_seconds.observe(seconds)
+
+
+def kept(step: str) -> None:
+    """Count a step that was done."""
+    _kept.labels(step).inc()
+
+
+def keeping_failed() -> None:
+    """Count a step that was not."""
+    _kept_errors.inc()
+
+
+def listed(kind: str, when: float) -> None:
+    """Publish when a kind was compared last; `when` in Unix seconds."""
+    _listed.labels(kind).set(when)
+
+
+def watch_missed(kind: str, count: int) -> None:
+    """Count changes that the watch did not bring."""
+    _missed.labels(kind).inc(count)
