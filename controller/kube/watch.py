@@ -45,6 +45,21 @@ class _EndlessBackoffs:
             seconds = min(seconds * 2, 5.0)
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Keeps kopf from working out what has changed: it would copy each object twice, for handlers that we don't have."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002 - kopf passes by name
+        """What kopf would compare: nothing."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf passes by name
+        """What kopf has stored of it: nothing."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
 @contextmanager
 def _signals_kept() -> Iterator[None]:
     """Keep the process's own signal handlers: kopf puts in its own, which would end the watch and not the process."""
@@ -111,6 +126,7 @@ class Watch:
 
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()
+        settings.persistence.diffbase_storage = _NoDifferences()
         settings.posting.enabled = False
         settings.scanning.disabled = True
         settings.networking.error_backoffs = _EndlessBackoffs()
