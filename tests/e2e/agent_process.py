@@ -97,11 +97,16 @@ class AgentProcess:
 
     def page(self, path: str) -> tuple[int, str]:
         """Status and text of one of its pages; status 0 when it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return page(self.address, path)
+
+
+def page(address: str, path: str) -> tuple[int, str]:
+    """Status and text of a page; status 0 when there is no answer."""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""

@@ -104,6 +104,18 @@ class Cluster:
             if error.status != 404:
                 raise
 
+    def nodes(self) -> list[Body]:
+        """All ContainerNodes."""
+        return list(self.objects.list_cluster_custom_object(GROUP, VERSION, NODES)["items"])
+
+    def delete_lease(self, name: str) -> None:
+        """Delete a Lease; one that is gone is as good."""
+        try:
+            self.coordination.delete_namespaced_lease(name, LEASE_NAMESPACE)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
     def lease(self, node: str) -> Any:
         """The Lease of a node, or None when there is none."""
         try:

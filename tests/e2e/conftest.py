@@ -13,6 +13,7 @@ from hack import lab
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import Cluster, Namespace
+from tests.e2e.manager_process import ManagerProcess
 from tests.e2e.node import Node
 
 LOG_LINES = 60
@@ -20,16 +21,27 @@ LOG_LINES = 60
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Show what the agents logged during a test that failed."""
+    """Show what agents and managers logged during a test that failed."""
     report = yield
     if report.failed and report.when in {"call", "teardown"}:
         values = getattr(item, "funcargs", {}).values()
         namespaces = [value.name for value in values if isinstance(value, Namespace)]
         for value in values:
-            if isinstance(value, AgentProcess):
-                lines = _about(value.log.splitlines(), namespaces)[-LOG_LINES:]
-                report.sections.append((f"log of agent {value.node_name}", "\n".join(lines)))
+            for process in value if isinstance(value, list | tuple) else [value]:
+                _show(report, process, namespaces)
     return report
+
+
+def _show(report: Any, process: object, namespaces: list[str]) -> None:
+    """Add what one process has logged to the report."""
+    if isinstance(process, AgentProcess):
+        title = f"log of agent {process.node_name}"
+    elif isinstance(process, ManagerProcess):
+        title = f"log of manager {process.name}"
+    else:
+        return
+    lines = _about(process.log.splitlines(), namespaces)[-LOG_LINES:]
+    report.sections.append((title, "\n".join(lines)))
 
 
 def _about(lines: list[str], namespaces: list[str]) -> list[str]:
