@@ -22,10 +22,10 @@ from controller.api.container import (
     ImagePullPolicy,
 )
 from controller.api.reasons import Reason
-from controller.api.validation import FieldError, read_status, validate
+from controller.api.validation import FieldError, read_status
 from controller.oci import fingerprint
-from controller.oci.errors import InvalidReference
-from controller.oci.reference import Reference, default_pull_policy, parse
+from controller.oci.acceptance import check
+from controller.oci.reference import Reference, default_pull_policy
 
 MAX_REQUEST = 256
 
@@ -82,43 +82,10 @@ class Declared:
         return default_pull_policy(self.reference) if self.reference else ImagePullPolicy.NEVER
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """A spec that may be acted on, or why it may not."""
-
-    spec: ContainerSpec | None
-    reference: Reference | None = None
-    errors: tuple[FieldError, ...] = ()
-    reason: Reason = Reason.INVALID_SPEC
-
-
-def _check(raw: Mapping[str, Any], node: str, name: str) -> _Checked:
-    validated = validate(raw)
-    spec = validated.spec
-    if spec is None:
-        return _Checked(None, errors=validated.errors)
-    if spec.node_name not in (None, node):
-        moved = FieldError(
-            "spec.nodeName", f"must stay {node!r}: a container can't be moved; delete the object and create it anew"
-        )
-        return _Checked(None, errors=(moved,), reason=Reason.NODE_CHANGED)
-    itself = tuple(
-        FieldError(f"spec.dependsOn[{index}].name", "must not be the container itself")
-        for index, dependency in enumerate(spec.depends_on)
-        if dependency.name == name
-    )
-    if itself:
-        return _Checked(None, errors=itself)
-    try:
-        return _Checked(spec, parse(spec.image))
-    except InvalidReference as error:
-        return _Checked(None, errors=(FieldError("spec.image", str(error)),), reason=error.reason)
-
-
 def parse_object(body: Mapping[str, Any], node: str) -> Declared:
     """One object as the API server sent it. Never raises on what a user can write into spec or status."""
     metadata = body["metadata"]
-    checked = _check(body.get("spec") or {}, node, metadata["name"])
+    checked = check(body.get("spec") or {}, name=metadata["name"], node=node)
     spec, written = checked.spec, read_status(body.get("status") or {})
     return Declared(
         key=(metadata["namespace"], metadata["name"]),
