@@ -9,9 +9,7 @@ import base64
 import json
 import os
 import ssl
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +18,7 @@ import kopf
 import yaml
 
 from controller.kube import errors
+from controller.kube.tls import load_pair
 
 REQUEST_SECONDS = 15.0
 MERGE_PATCH = "application/merge-patch+json"
@@ -158,18 +157,9 @@ def _tls(info: kopf.ConnectionInfo) -> ssl.SSLContext:
     if info.certificate_path and info.private_key_path:
         context.load_cert_chain(os.fspath(info.certificate_path), os.fspath(info.private_key_path))
     elif info.certificate_data and info.private_key_data:
-        _load_pair(context, base64.b64decode(info.certificate_data), base64.b64decode(info.private_key_data))
+        load_pair(context, base64.b64decode(info.certificate_data), base64.b64decode(info.private_key_data))
     return context
 
 
 def _text(path: Any) -> str | None:
     return None if path is None else os.fsdecode(path)
-
-
-def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Load a certificate and its key that are in memory: the ssl module takes them from a file only."""
-    with tempfile.TemporaryDirectory() as directory:
-        pair = Path(directory) / "pair.pem"
-        pair.touch(mode=0o600)
-        pair.write_bytes(certificate + b"\n" + key)
-        context.load_cert_chain(pair)

@@ -36,6 +36,7 @@ class Request:
     uid: str
     operation: str
     subresource: str
+    namespace: str
     name: str
     new: Json
     old: Json
@@ -71,6 +72,7 @@ def read(body: object) -> Request:
         uid=_text(request, "uid"),
         operation=operation,
         subresource=str(request.get("subResource") or ""),
+        namespace=str(request.get("namespace") or ""),
         name=str(request.get("name") or ""),
         new=_object(request, "object", needed=operation in {"CREATE", "UPDATE"}),
         old=_object(request, "oldObject", needed=operation == "UPDATE"),

@@ -1,0 +1,113 @@
+"""The options of the admission webhook, as a decorator for the command that runs it."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from controller.manager.admission_settings import AdmissionSettings
+
+Command = TypeVar("Command", bound=Callable[..., None])
+DEFAULT_SERVICE = "tallyman-webhook"
+_option = partial(click.option, show_envvar=True)
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    if not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 0.0.0.0:9443")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host is the user's choice
+
+
+def _hosts(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_host(value) for value in values)
+
+
+def _host(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        if re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", value):
+            return value
+        raise click.BadParameter(f"{value!r} is neither a DNS name in lower case nor an IP address") from None
+
+
+def webhook_options(command: Command) -> Command:
+    """Give a command the options `webhook_address`, `…_configuration`, `…_service`, `…_hosts`, `…_cert_dir`, `…_check_seconds`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS: list[Callable[[Command], Command]] = [
+    _option(
+        "--webhook-address",
+        envvar="TALLYMAN_WEBHOOK_ADDRESS",
+        callback=_address,
+        help="HOST:PORT of the admission webhook (HTTPS, `/validate`). Without it there is none.",
+    ),
+    _option(
+        "--webhook-configuration",
+        envvar="TALLYMAN_WEBHOOK_CONFIGURATION",
+        help="ValidatingWebhookConfiguration that is told which CA to trust.",
+    ),
+    _option(
+        "--webhook-service",
+        envvar="TALLYMAN_WEBHOOK_SERVICE",
+        default=DEFAULT_SERVICE,
+        show_default=True,
+        help="Service, in the namespace of the Leases, by which the API server calls the webhook.",
+    ),
+    _option(
+        "--webhook-host",
+        "webhook_hosts",
+        envvar="TALLYMAN_WEBHOOK_HOSTS",
+        multiple=True,
+        callback=_hosts,
+        help="A further DNS name or IP address by which the API server calls the webhook; may be repeated.",
+    ),
+    _option(
+        "--webhook-cert-dir",
+        envvar="TALLYMAN_WEBHOOK_CERT_DIR",
+        type=click.Path(path_type=Path),
+        help="Directory with `tls.crt` and `tls.key` that somebody else keeps (cert-manager). Without it the manager makes its own.",
+    ),
+    _option(
+        "--webhook-check-seconds",
+        envvar="TALLYMAN_WEBHOOK_CHECK_SECONDS",
+        type=click.FloatRange(0.1, 3600),
+        default=60.0,
+        show_default=True,
+        help="Seconds between looks at the webhook's certificate.",
+    ),
+]
+
+
+def admission_settings(
+    *,
+    namespace: str,
+    webhook_address: tuple[str, int] | None,
+    webhook_configuration: str | None,
+    webhook_service: str,
+    webhook_hosts: tuple[str, ...],
+    webhook_cert_dir: Path | None,
+    webhook_check_seconds: float,
+) -> AdmissionSettings | None:
+    """What the options say; None when there is to be no webhook. `namespace` is that of the Leases."""
+    if webhook_address is None:
+        return None
+    return AdmissionSettings(
+        host=webhook_address[0],
+        port=webhook_address[1],
+        namespace=namespace,
+        hosts=(f"{webhook_service}.{namespace}.svc", *webhook_hosts),
+        configuration=webhook_configuration or None,
+        certificate_directory=webhook_cert_dir,
+        check_seconds=webhook_check_seconds,
+    )
