@@ -2,27 +2,21 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from controller.cli.options import address, option
 from controller.manager.admission_settings import AdmissionSettings
 
-Command = TypeVar("Command", bound=Callable[..., None])
+Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_SERVICE = "tallyman-webhook"
-_option = partial(click.option, show_envvar=True)
 
 
-def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, int] | None:
-    if value is None:
-        return None
-    host, _, port = value.rpartition(":")
-    if not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 0.0.0.0:9443")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host is the user's choice
+def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    return None if value is None else address(context, parameter, value)
 
 
 def _hosts(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,33 +32,26 @@ def _host(value: str) -> str:
         raise click.BadParameter(f"{value!r} is neither a DNS name in lower case nor an IP address") from None
 
 
-def webhook_options(command: Command) -> Command:
-    """Give a command the options `webhook_address`, `…_configuration`, `…_service`, `…_hosts`, `…_cert_dir`, `…_check_seconds`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-_OPTIONS: list[Callable[[Command], Command]] = [
-    _option(
+_OPTIONS = (
+    option(
         "--webhook-address",
         envvar="TALLYMAN_WEBHOOK_ADDRESS",
         callback=_address,
         help="HOST:PORT of the admission webhook (HTTPS, `/validate`). Without it there is none.",
     ),
-    _option(
+    option(
         "--webhook-configuration",
         envvar="TALLYMAN_WEBHOOK_CONFIGURATION",
         help="ValidatingWebhookConfiguration that is told which CA to trust.",
     ),
-    _option(
+    option(
         "--webhook-service",
         envvar="TALLYMAN_WEBHOOK_SERVICE",
         default=DEFAULT_SERVICE,
         show_default=True,
         help="Service, in the namespace of the Leases, by which the API server calls the webhook.",
     ),
-    _option(
+    option(
         "--webhook-host",
         "webhook_hosts",
         envvar="TALLYMAN_WEBHOOK_HOSTS",
@@ -72,13 +59,13 @@ _OPTIONS: list[Callable[[Command], Command]] = [
         callback=_hosts,
         help="A further DNS name or IP address by which the API server calls the webhook; may be repeated.",
     ),
-    _option(
+    option(
         "--webhook-cert-dir",
         envvar="TALLYMAN_WEBHOOK_CERT_DIR",
         type=click.Path(path_type=Path),
         help="Directory with `tls.crt` and `tls.key` that somebody else keeps (cert-manager). Without it the manager makes its own.",
     ),
-    _option(
+    option(
         "--webhook-check-seconds",
         envvar="TALLYMAN_WEBHOOK_CHECK_SECONDS",
         type=click.FloatRange(0.1, 3600),
@@ -86,7 +73,14 @@ _OPTIONS: list[Callable[[Command], Command]] = [
         show_default=True,
         help="Seconds between looks at the webhook's certificate.",
     ),
-]
+)
+
+
+def webhook_options(command: Command) -> Command:
+    """Give a command the options `webhook_address`, `…_configuration`, `…_service`, `…_hosts`, `…_cert_dir`, `…_check_seconds`."""
+    for made in reversed(_OPTIONS):
+        command = made(command)
+    return command
 
 
 def admission_settings(

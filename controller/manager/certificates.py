@@ -93,9 +93,11 @@ def written(keyring: Keyring) -> dict[str, bytes]:
 def due(keyring: Keyring, now: datetime, hosts: Collection[str], *, published: bool) -> Due:
     """What must be made anew. `published`: the API server was told to trust the present CA."""
     authority = keyring.authority
-    settled = published and authority is not None and _age(authority.certificate, now) >= OVERLAP
+    instead = _authority_due(authority, now)
+    # NB: a CA that is replaced at this very look issues nothing yet, or those who trust the former one only would be left out.
+    settled = published and not instead and authority is not None and _age(authority.certificate, now) >= OVERLAP
     return Due(
-        authority=_authority_due(authority, now),
+        authority=instead,
         serving=_serving_unusable(keyring, now, hosts) or (_serving_replaceable(keyring, now) if settled else ""),
         former=_still_trusted(keyring, now) != keyring.former,
     )
