@@ -388,6 +388,8 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
             lambda: text in files.refusal(namespace, good=True), text, seen=lambda: files.refusal(namespace, good=True)
         )
 
+    files.process.start(serves=False)
+    said('/validate?timeout=5s": EOF')
     use(now - 100 * DAY, [HOST])
     said("x509: certificate has expired or is not yet valid: current time ")
     use(now, ["elsewhere.example.com"])
@@ -397,6 +399,22 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
     assert BAD_SAYS in files.refusal(namespace)
     files.change(clientConfig={"url": url, "caBundle": encoded(pki.pem([pki.new_authority(now).certificate]))})
     said("x509: certificate signed by unknown authority")
+
+
+@pytest.mark.feature("D3")
+def test_a_review_of_another_version_is_told(door: Door, namespace: Namespace, cluster: Cluster) -> None:
+    other = Door(cluster, door.process)
+    url = f"https://{HOST}:{door.process.port}/validate"
+    other.install(admissionReviewVersions=["v1beta1"], clientConfig={"url": url, "caBundle": encoded(door.trusted())})
+    other.mark(namespace)
+    try:
+        waiting.until(lambda: other.refusal(namespace, good=True), "the call fails")
+        assert other.refusal(namespace, good=True) == (
+            f"{FAILED}this webhook can't answer the request: expected an AdmissionReview of admission.k8s.io/v1, "
+            "got 'AdmissionReview' of 'admission.k8s.io/v1beta1'"
+        )
+    finally:
+        other.remove()
 
 
 @pytest.mark.feature("D3")
