@@ -6,6 +6,7 @@ Every option is an environment variable too; those names are what a Deployment s
 import asyncio
 import platform
 import signal
+from typing import Any
 
 import click
 
@@ -13,7 +14,7 @@ from controller import log, metrics
 from controller.api.node import DEFAULT_LEASE_NAMESPACE
 from controller.cli.options import address, log_options, namespace, option
 from controller.cli.version import VERSION
-from controller.manager.manager import Manager
+from controller.cli.webhook_options import admission_settings, webhook_options
 from controller.manager.settings import Settings
 
 
@@ -81,6 +82,7 @@ from controller.manager.settings import Settings
     show_default=True,
     help="Age of the last good list from which on the manager is unwell.",
 )
+@webhook_options
 @log_options
 def manager(  # noqa: PLR0917 - click passes by name
     name: str,
@@ -93,6 +95,7 @@ def manager(  # noqa: PLR0917 - click passes by name
     stale_seconds: float,
     log_level: str,
     log_format: log.Format,
+    **webhook: Any,
 ) -> None:
     """Run a manager: bind Containers to nodes, and look after those whose node is lost."""
     log.configure(log_level, log_format)
@@ -107,15 +110,18 @@ def manager(  # noqa: PLR0917 - click passes by name
         lost_deletion_seconds=lost_deletion_seconds,
         list_seconds=list_seconds,
         stale_seconds=stale_seconds,
+        admission=admission_settings(namespace=lease_namespace, **webhook),
     )
     try:
         asyncio.run(_run(settings))
     except OSError as error:
-        raise click.ClickException(f"{metrics_address[0]}:{metrics_address[1]}: {error.strerror or error}") from error
+        raise click.ClickException(f"can't listen: {error.strerror or error}") from error
 
 
 async def _run(settings: Settings) -> None:
     """Run until a signal asks to stop. The handlers are plain ones, so that a watch can put them back."""
+    from controller.manager.manager import Manager  # noqa: PLC0415 - an agent, of the same program, need not pay for it
+
     stop = asyncio.Event()
     running = asyncio.create_task(Manager(settings).run(stop))
     loop = asyncio.get_running_loop()

@@ -21,7 +21,6 @@ _MOST_CAUSES: Final = 50
 _MOST_WARNINGS: Final = 10
 _LONGEST_WARNING: Final = 256
 """Kubernetes cuts a longer one when there are many."""
-_MOVED_BY_MANAGER: Final = "Rescheduled"
 Json = Mapping[str, Any]
 
 
@@ -150,7 +149,7 @@ def _bound_to(old: Json) -> str | None:
     if not isinstance(node, str):
         return None
     status = read_status(old.get("status") or {})
-    released = status.node_name is None and any(one.reason == _MOVED_BY_MANAGER for one in status.conditions)
+    released = status.node_name is None and any(one.reason == Reason.RESCHEDULED for one in status.conditions)
     return None if released else node
 
 

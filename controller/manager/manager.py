@@ -28,6 +28,7 @@ from controller.kube.nodes import ContainerNodes
 from controller.kube.spool import News, Regarding
 from controller.kube.watch import CONTAINERS, Resource, Watch
 from controller.manager import metrics
+from controller.manager.admission_service import AdmissionService
 from controller.manager.binder import Binder
 from controller.manager.comparison import Comparison, Source
 from controller.manager.keeper import Keeper
@@ -76,20 +77,28 @@ class Manager:
             announce=self._announce,
             release_after=settings.lost_deletion_seconds,
         )
+        self._admission = self._make_admission()
         self._comparisons = [Comparison(source, self._freshness.note) for source in self._sources()]
+
+    def _make_admission(self) -> AdmissionService | None:
+        settings = self._settings.admission
+        return None if settings is None else AdmissionService(settings, self._writer, self._leader.leads)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then another manager may lead at once.
 
         Raises:
-            OSError: the metrics address is taken.
+            OSError: the address of the metrics or of the webhook is taken.
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             stack.push_async_callback(self._writer.close)
-            pages = probes.application(self._freshness.problems, self._freshness.unready, self._page)
+            pages = probes.application(self._freshness.problems, self._unready, self._page)
             runner = await probes.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
             stack.push_async_callback(runner.cleanup)
+            if self._admission is not None:
+                await self._admission.open()
+                stack.push_async_callback(self._admission.close)
             work = asyncio.create_task(self._work(), name="work")
             stopping = asyncio.create_task(stop.wait(), name="stop")
             await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -101,11 +110,16 @@ class Manager:
 
     async def _work(self) -> None:
         """What every manager does, whether it leads or not: it sees, and contends for the lead."""
-        await self._kinds_served()
         async with asyncio.TaskGroup() as group:
+            if self._admission is not None:
+                group.create_task(self._admission.run(), name="admission")
+            await self._kinds_served()
             for name, part in self._parts():
                 group.create_task(part, name=name)
             _log.info("the manager works", name=self._settings.name)
+
+    def _unready(self) -> list[str]:
+        return [*self._freshness.unready(), *(self._admission.unready() if self._admission is not None else ())]
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         seconds = self._settings.list_seconds

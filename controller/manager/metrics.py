@@ -6,6 +6,7 @@ bounded, as there.
 
 from collections import Counter as Count
 from collections.abc import Iterable
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -60,7 +61,29 @@ _listed = Gauge(
 _missed = Counter(
     f"{_PREFIX}_watch_missed", "Changes that a list showed and the watch had not, by kind.", ["kind"], registry=REGISTRY
 )
+_reviews = Counter(
+    f"{_PREFIX}_admission_reviews",
+    "Requests to the admission webhook, by operation and by how they ended.",
+    ["operation", "outcome"],
+    registry=REGISTRY,
+)
+_review_seconds = Histogram(
+    f"{_PREFIX}_admission_review_duration_seconds",
+    "Duration of requests to the admission webhook.",
+    buckets=(0.0005, 0.001, 0.0025, *_SECONDS[:9]),
+    registry=REGISTRY,
+)
+_certificate_end = Gauge(
+    f"{_PREFIX}_webhook_certificate_expiry_timestamp_seconds",
+    "When the certificate that the admission webhook uses expires (Unix time); 0 while there is none.",
+    registry=REGISTRY,
+)
 
+for _operation in ("CREATE", "UPDATE"):
+    for _outcome in ("allowed", "refused"):
+        _reviews.labels(_operation, _outcome)
+for _outcome in ("malformed", "error"):
+    _reviews.labels("", _outcome)
 for _result in _RESULTS:
     _binds.labels(_result)
 for _phase in _PHASES:
@@ -133,3 +156,14 @@ def listed(kind: str, when: float) -> None:
 def watch_missed(kind: str, count: int) -> None:
     """Count changes that the watch did not bring."""
     _missed.labels(kind).inc(count)
+
+
+def reviewed(operation: str, outcome: str, seconds: float) -> None:
+    """Count a request to the admission webhook."""
+    _reviews.labels(operation, outcome).inc()
+    _review_seconds.observe(seconds)
+
+
+def certificate_expires(when: datetime) -> None:
+    """Publish the end of the webhook's certificate."""
+    _certificate_end.set(when.timestamp())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from controller.api.node import DEFAULT_LEASE_NAMESPACE
+from controller.manager.admission_settings import AdmissionSettings
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,5 @@ class Settings:
     """How often everything is compared with a list of the API server's."""
     stale_seconds: float = 180.0
     """How old the last good list may be before the manager calls itself unwell."""
+    admission: AdmissionSettings | None = None
+    """The admission webhook; None for none."""

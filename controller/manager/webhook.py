@@ -34,7 +34,7 @@ _log = log.get(__name__)
 
 
 class Webhook:
-    """The server; it listens while `run` runs."""
+    """The server; it listens from `open` to `close`."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext, observe: Observer) -> None:
         self._host = host
@@ -43,27 +43,27 @@ class Webhook:
         self._observe = observe
         self._told = ""
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self.listening = asyncio.Event()
+        self._runner: web.AppRunner | None = None
 
-    async def run(self) -> None:
-        """Listen until cancelled; requests that are being answered get their answer.
+    async def open(self) -> None:
+        """Begin to listen.
 
         Raises:
             OSError: the address is taken.
         """
         pages = web.Application(client_max_size=MAX_BYTES)
         pages.add_routes([web.post(PATH, self._validate)])
-        runner = web.AppRunner(
+        self._runner = web.AppRunner(
             pages, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=STOP_SECONDS
         )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
-            self.listening.set()
-            await asyncio.Event().wait()
-        finally:
-            self.listening.clear()
-            await runner.cleanup()
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
+
+    async def close(self) -> None:
+        """Listen no longer; requests that are being answered get their answer."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
 
     async def _validate(self, http: web.Request) -> web.Response:
         since, operation, outcome = monotonic(), "", "error"

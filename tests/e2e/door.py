@@ -1,16 +1,13 @@
-"""The admission webhook as a process, and what makes the API server ask it: a configuration with a URL on this machine."""
+"""A manager with its admission webhook as a process, and what makes the API server ask it: a configuration with a URL on this machine."""
 
 import base64
 import json
 import os
 import ssl
 import subprocess
-import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -21,9 +18,9 @@ from controller.manager import certificates
 from controller.manager.certificates import Keyring
 from hack import lab
 from hack.lab import ports
-from hack.lab.daemon import Daemon
 from tests.e2e import waiting
 from tests.e2e.cluster import KUBECTL_SECONDS, Cluster, Namespace
+from tests.e2e.manager_process import ManagerProcess
 
 HOST = "127.0.0.1"
 WEBHOOK = "containers.tallyman.dev"
@@ -31,58 +28,47 @@ SECRET = "tallyman-webhook"
 LABEL = "tallyman-test/door"
 START_SECONDS = 30.0
 CHECK_SECONDS = "0.2"
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class WebhookProcess:
-    """One process that answers; `start`, `kill` and `stop` may be repeated."""
+class DoorKeeper(ManagerProcess):
+    """A manager whose webhook this machine's API server can call. `namespace` is that of its Leases and of its Secret."""
 
-    directory: Path
-    kubeconfig: str
-    namespace: str
-    settings: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = ""
 
-    @cached_property
-    def port(self) -> int:
-        return ports.remembered_port(self.directory / "port")
-
-    @cached_property
-    def daemon(self) -> Daemon:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": os.environ.get("HOME", "/root"),
-            "PYTHONPATH": str(ROOT),
-            "KUBECONFIG": self.kubeconfig,
-            "TALLYMAN_WEBHOOK_ADDRESS": f"{HOST}:{self.port}",
+    def __post_init__(self) -> None:
+        self.settings = {
+            "TALLYMAN_LEASE_NAMESPACE": self.namespace,
+            "TALLYMAN_WEBHOOK_ADDRESS": f"{HOST}:{self.webhook_port}",
             "TALLYMAN_WEBHOOK_HOSTS": HOST,
             "TALLYMAN_WEBHOOK_CHECK_SECONDS": CHECK_SECONDS,
             **self.settings,
         }
-        program = [sys.executable, "-m", "tests.e2e.webhook_program", "--lease-namespace", self.namespace]
-        return Daemon("webhook", self.directory, program, environment)
 
-    def start(self, *, serves: bool = True) -> None:
-        """Start it unless it runs, and return when it shows a certificate."""
-        self.daemon.start(ready=(lambda: self.serial() is not None) if serves else lambda: True, timeout=START_SECONDS)
+    @property
+    def webhook_port(self) -> int:
+        return ports.remembered_port(self.directory / "webhook-port")
 
-    def kill(self) -> None:
-        self.daemon.kill()
+    @property
+    def url(self) -> str:
+        return f"https://{HOST}:{self.webhook_port}/validate"
 
-    def stop(self) -> None:
-        self.daemon.stop(grace=15)
+    @property
+    def hosts(self) -> list[str]:
+        """What its certificate is for."""
+        return [HOST, f"tallyman-webhook.{self.namespace}.svc"]
+
+    def begin(self) -> None:
+        """Start it, and do not wait until it is ready."""
+        self.daemon.start(ready=lambda: True, timeout=START_SECONDS)
 
     def serial(self) -> int | None:
         """The serial number of the certificate that it shows now; None when nobody can connect."""
         try:
-            shown = ssl.get_server_certificate((HOST, self.port), timeout=5)
+            shown = ssl.get_server_certificate((HOST, self.webhook_port), timeout=5)
         except OSError:
             return None
         return x509.load_pem_x509_certificate(shown.encode()).serial_number
-
-    @property
-    def log(self) -> str:
-        return self.daemon.log.read_text(errors="replace") if self.daemon.log.exists() else ""
 
 
 @dataclass
@@ -90,7 +76,7 @@ class Door:
     """A configuration that sends the Containers of some namespaces to one webhook. Its name is that of its label's value too."""
 
     cluster: Cluster
-    process: WebhookProcess
+    process: DoorKeeper
     name: str = field(default_factory=lambda: f"door-{uuid.uuid4().hex[:8]}")
 
     def __post_init__(self) -> None:
@@ -114,7 +100,7 @@ class Door:
             "timeoutSeconds": 5,
             "namespaceSelector": {"matchLabels": {LABEL: self.name}},
             "rules": [rule],
-            "clientConfig": {"url": f"https://{HOST}:{self.process.port}/validate"},
+            "clientConfig": {"url": self.process.url},
             **webhook,
         }
         self._api.create_validating_webhook_configuration({"metadata": {"name": self.name}, "webhooks": [whole]})

@@ -17,7 +17,7 @@ from controller.manager.certificates import Keyring
 from tests.bad_containers import BAD_CONTAINERS, BadContainer
 from tests.e2e import waiting
 from tests.e2e.cluster import FINALIZER, NODE_LABEL, Cluster, Namespace
-from tests.e2e.door import BAD, BAD_SAYS, HOST, SECRET, WEBHOOK, Door, WebhookProcess, apply, encoded, message
+from tests.e2e.door import BAD, BAD_SAYS, HOST, SECRET, WEBHOOK, Door, DoorKeeper, apply, encoded, message
 from tests.e2e.node import Node
 from tests.e2e.objects import FOREVER, condition, is_refused, status
 
@@ -37,9 +37,14 @@ def home(cluster: Cluster) -> str:
 @pytest.fixture(scope="module")
 def door(cluster: Cluster, home: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """A webhook that makes its own certificates, and the API server that asks it."""
-    process = WebhookProcess(tmp_path_factory.mktemp("webhook"), cluster.kubeconfig, home)
-    made = Door(cluster, process)
-    process.settings = {"TALLYMAN_WEBHOOK_CONFIGURATION": made.name}
+    name = f"door-{home}"
+    process = DoorKeeper(
+        tmp_path_factory.mktemp("webhook"),
+        cluster.kubeconfig,
+        namespace=home,
+        settings={"TALLYMAN_WEBHOOK_CONFIGURATION": name},
+    )
+    made = Door(cluster, process, name)
     made.install()
     process.start()
     yield made
@@ -202,10 +207,10 @@ def test_a_bad_object_can_be_bound_and_deleted(guarded: Namespace, door: Door) -
 
 @pytest.mark.feature("D3")
 def test_with_policy_fail_the_api_server_says_that_nobody_answers(guarded: Namespace, door: Door) -> None:
-    url = f"https://{HOST}:{door.process.port}/validate?timeout=5s"
+    url = f"{door.process.url}?timeout=5s"
     with down(door, guarded, "Fail"):
         _, _, said = apply(guarded, yaml.safe_dump(guarded.manifest("web")))
-        refused = f'Post "{url}": dial tcp {HOST}:{door.process.port}: connect: connection refused'
+        refused = f'Post "{url}": dial tcp {HOST}:{door.process.webhook_port}: connect: connection refused'
         assert f"{FAILED}{refused}" in said
     assert door.refusal(guarded, good=True) == ""
 
@@ -254,9 +259,7 @@ def _serial(keyring: Keyring, kind: str) -> int:
 def test_a_certificate_is_renewed_under_traffic(guarded: Namespace, door: Door) -> None:
     now = datetime.now(UTC)
     authority = pki.new_authority(now - 100 * DAY)
-    aged = Keyring(
-        authority, (), pki.new_serving(authority, now - DAY, [HOST, f"tallyman-webhook.{door.process.namespace}.svc"])
-    )
+    aged = Keyring(authority, (), pki.new_serving(authority, now - DAY, door.process.hosts))
     door.store(certificates.written(aged))
     waiting.until(
         lambda: _in_use(door) and _serial(door.keyring(), "serving") == _serial(aged, "serving"), "it is used"
@@ -264,7 +267,7 @@ def test_a_certificate_is_renewed_under_traffic(guarded: Namespace, door: Door) 
     waiting.until(lambda: not door.refusal(guarded, good=True), "it is trusted")
 
     with busy(door, guarded) as failures:
-        old = pki.new_serving(authority, now - 61 * DAY, [HOST, f"tallyman-webhook.{door.process.namespace}.svc"])
+        old = pki.new_serving(authority, now - 61 * DAY, door.process.hosts)
         door.store(certificates.written(Keyring(authority, (), old)))
         waiting.until(
             lambda: _in_use(door) and _serial(door.keyring(), "serving") != old.certificate.serial_number, "renewed"
@@ -277,9 +280,8 @@ def test_a_certificate_is_renewed_under_traffic(guarded: Namespace, door: Door) 
 def test_a_ca_is_replaced_under_traffic(guarded: Namespace, door: Door) -> None:
     """Both steps that the API server notices, with the hours between them gone by already."""
     now = datetime.now(UTC)
-    hosts = [HOST, f"tallyman-webhook.{door.process.namespace}.svc"]
     former, present = pki.new_authority(now - 250 * DAY), pki.new_authority(now - 2 * HOUR)
-    serving = pki.new_serving(former, now - DAY, hosts)
+    serving = pki.new_serving(former, now - DAY, door.process.hosts)
     door.process.stop()
     door.store(certificates.written(Keyring(former, (), serving)))
     door.process.start()
@@ -315,7 +317,7 @@ def test_certificates_heal_and_the_door_opens_again(guarded: Namespace, door: Do
         case "deleted":
             door.cluster.core.delete_namespaced_secret(SECRET, door.process.namespace)
         case _:
-            door.change(clientConfig={"url": f"https://{HOST}:{door.process.port}/validate", "caBundle": None})
+            door.change(clientConfig={"url": door.process.url, "caBundle": None})
             waiting.until(lambda: _in_use(door), "the API server is told again")
 
     def healed() -> bool:
@@ -330,19 +332,19 @@ def test_certificates_heal_and_the_door_opens_again(guarded: Namespace, door: Do
 def test_two_webhooks_that_start_at_once_have_one_ca(cluster: Cluster, tmp_path: Path, namespace: Namespace) -> None:
     alone = f"webhook-{datetime.now(UTC):%H%M%S%f}"
     cluster.core.create_namespace({"metadata": {"name": alone}})
-    first = WebhookProcess(tmp_path / "first", cluster.kubeconfig, alone)
-    second = WebhookProcess(tmp_path / "second", cluster.kubeconfig, alone)
-    made = Door(cluster, first)
-    first.settings = second.settings = {"TALLYMAN_WEBHOOK_CONFIGURATION": made.name}
+    told = {"TALLYMAN_WEBHOOK_CONFIGURATION": f"door-{alone}"}
+    first = DoorKeeper(tmp_path / "first", cluster.kubeconfig, "manager-a", told, namespace=alone)
+    second = DoorKeeper(tmp_path / "second", cluster.kubeconfig, "manager-b", told, namespace=alone)
+    made = Door(cluster, first, f"door-{alone}")
     made.install()
     try:
         for one in (first, second):
-            one.start(serves=False)
+            one.begin()
         waiting.until(lambda: first.serial() is not None and first.serial() == second.serial(), "both show the same")
         assert len(made.keyring().bundle) == 1
         assert f"{first.log}{second.log}".count("made anew") == 1
         for one in (first, second):
-            made.change(clientConfig={"url": f"https://{HOST}:{one.port}/validate", "caBundle": None})
+            made.change(clientConfig={"url": one.url, "caBundle": None})
             waiting.until(lambda: _in_use(made), "the API server is told again")
             made.guard(namespace)
     finally:
@@ -356,8 +358,12 @@ def files(cluster: Cluster, home: str, tmp_path: Path) -> Iterator[Door]:
     """A webhook whose certificate is in files, as cert-manager's are."""
     directory = tmp_path / "certificate"
     directory.mkdir()
-    process = WebhookProcess(
-        tmp_path / "webhook", cluster.kubeconfig, home, {"TALLYMAN_WEBHOOK_CERT_DIR": str(directory)}
+    process = DoorKeeper(
+        tmp_path / "webhook",
+        cluster.kubeconfig,
+        "manager-files",
+        {"TALLYMAN_WEBHOOK_CERT_DIR": str(directory)},
+        namespace=home,
     )
     made = Door(cluster, process)
     made.install()
@@ -372,7 +378,7 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
 ) -> None:
     now = datetime.now(UTC)
     authority = pki.new_authority(now - 200 * DAY)
-    url = f"https://{HOST}:{files.process.port}/validate"
+    url = files.process.url
     files.change(clientConfig={"url": url, "caBundle": encoded(pki.pem([authority.certificate]))})
     files.mark(namespace)
 
@@ -388,7 +394,7 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
             lambda: text in files.refusal(namespace, good=True), text, seen=lambda: files.refusal(namespace, good=True)
         )
 
-    files.process.start(serves=False)
+    files.process.begin()
     said('/validate?timeout=5s": EOF')
     use(now - 100 * DAY, [HOST])
     said("x509: certificate has expired or is not yet valid: current time ")
@@ -404,7 +410,7 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
 @pytest.mark.feature("D3")
 def test_a_review_of_another_version_is_told(door: Door, namespace: Namespace, cluster: Cluster) -> None:
     other = Door(cluster, door.process)
-    url = f"https://{HOST}:{door.process.port}/validate"
+    url = door.process.url
     other.install(admissionReviewVersions=["v1beta1"], clientConfig={"url": url, "caBundle": encoded(door.trusted())})
     other.mark(namespace)
     try:
@@ -423,7 +429,7 @@ def test_a_configuration_that_sends_something_else_is_told(door: Door, namespace
     other = Door(cluster, door.process)
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
     config: dict[str, Any] = {
-        "url": f"https://{HOST}:{door.process.port}/validate",
+        "url": door.process.url,
         "caBundle": encoded(door.trusted()),
     }
     other.install(rules=[rule], clientConfig=config)

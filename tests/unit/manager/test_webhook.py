@@ -1,7 +1,6 @@
 """The server over real TLS and HTTP: what it answers, what it calls an error, and what it does not wait for."""
 
 import asyncio
-import contextlib
 import io
 import json
 import socket
@@ -47,17 +46,6 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-@contextlib.asynccontextmanager
-async def running(server: Webhook) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(server.run())
-    async with asyncio.timeout(10):
-        await server.listening.wait()
-    yield task
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 @pytest.fixture
 async def serving() -> AsyncIterator[Serving]:
     live = LiveContext(lambda _: None)
@@ -68,8 +56,9 @@ async def serving() -> AsyncIterator[Serving]:
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
         made_ = Serving(port, client)
         server = Webhook(HOST, port, live.context, lambda operation, how, _: made_.seen.append((operation, how)))
-        async with running(server):
-            yield made_
+        await server.open()
+        yield made_
+        await server.close()
 
 
 @pytest.mark.feature("D3")
@@ -200,7 +189,7 @@ async def test_a_fault_of_ours_lets_nothing_in(serving: Serving, monkeypatch: py
 
 async def test_an_address_that_is_taken_is_an_error(serving: Serving) -> None:
     with pytest.raises(OSError, match="address already in use"):
-        await Webhook(HOST, serving.port, LiveContext(lambda _: None).context, lambda *_: None).run()
+        await Webhook(HOST, serving.port, LiveContext(lambda _: None).context, lambda *_: None).open()
 
 
 async def test_it_stops_listening_when_it_is_told_to() -> None:
@@ -208,8 +197,8 @@ async def test_it_stops_listening_when_it_is_told_to() -> None:
     live.load(*files(KEYRING))
     port = _free_port()
     server = Webhook(HOST, port, live.context, lambda *_: None)
-    async with running(server):
-        pass
-    assert not server.listening.is_set()
+    await server.open()
+    (await asyncio.open_connection(HOST, port))[1].close()
+    await server.close()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(HOST, port)
