@@ -1,4 +1,4 @@
-"""The lab: the real parts on which Tallyman is tried - containerd, a registry, a Kubernetes control plane.
+"""The lab: the real parts on which Tallyman is tried - containerd, a registry, a Kubernetes control plane, Prometheus.
 
 `make up`, the tests and the bench share it. It fetches what it needs into a cache outside the tree and starts it as
 private processes; it installs nothing on the machine and touches nothing that the machine runs. Standard library only, so
@@ -14,6 +14,8 @@ For fixtures, each a context manager with `start()`, `kill()`, `restart()`, `sto
         digest = lab.push(registry.address, "hello:latest", lab.hello())
     with lab.control_plane(tmp_path / "cluster") as cluster:             # cluster.kubeconfig is a path
         cluster.kill_apiserver(); cluster.start_apiserver()
+    with lab.prometheus(tmp_path / "prometheus", [target]) as prometheus:  # prometheus.query("up")
+        ...
 
 Images are made with `Image`, `Index`, `layer`, `File`, `Directory`, `Symlink` and `Hardlink`.
 """
@@ -32,6 +34,7 @@ from hack.lab.image import Blob, Image, Index
 from hack.lab.image_layer import Directory, File, Hardlink, Symlink, layer
 from hack.lab.image_push import push, put_blob, put_manifest
 from hack.lab.kubectl import find_kubectl
+from hack.lab.prometheus_daemon import Prometheus, Target, promtool
 from hack.lab.registry_daemon import Registry
 
 __all__ = [
@@ -45,14 +48,18 @@ __all__ = [
     "Image",
     "Index",
     "LabError",
+    "Prometheus",
     "Registry",
     "Symlink",
+    "Target",
     "busybox",
     "containerd",
     "control_plane",
     "find_kubectl",
     "hello",
     "layer",
+    "prometheus",
+    "promtool",
     "push",
     "put_blob",
     "put_manifest",
@@ -73,3 +80,8 @@ def registry(directory: Path, *, preferred_port: int | None = None) -> Registry:
 def control_plane(directory: Path, *, extra_arguments: Sequence[str] = ()) -> ControlPlane:
     """Return a private etcd and kube-apiserver, not yet started."""
     return ControlPlane(directory, extra_arguments)
+
+
+def prometheus(directory: Path, targets: Sequence[Target], *, rules: Sequence[Path] = ()) -> Prometheus:
+    """Return a private Prometheus that scrapes these targets every second, not yet started."""
+    return Prometheus(directory, targets, rules)
