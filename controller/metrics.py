@@ -1,10 +1,11 @@
-"""The agent's Prometheus metrics: every one is defined here and nowhere else, and set through plain functions.
+"""The agent's Prometheus metrics: every one is defined here, and set through plain functions.
 
 Names follow the kubelet's and controller-runtime's where they have the same thing. Labels are bounded: operations, codes, states,
-reasons; never an object's name, an id or an error's text. May be used by every room, uses none.
+reasons; never an object's name, an id or an error's text. What is told of single objects is defined in `agent/container_metrics`,
+where it is read off the agent's memory, and can be switched off. May be used by every room, uses none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -30,6 +31,12 @@ _CAUSES = ("policy", "request")
 _ENDS = ("Completed", "Error", "OOMKilled", "NodeRebooted", "Stopped")
 _TYPES = ("Normal", "Warning")
 _CHECK_RESULTS = ("success", "failure", "unknown")
+_ACTION_RESULTS = ("success", "error")
+_STREAMS = ("stdout", "stderr")
+_SOURCES = ("containerd", "watch")
+_VERBS = ("GET", "POST", "PATCH", "DELETE")
+_OUTCOMES = ("ok", "Conflict", "Forbidden", "NotFound", "Refused", "Unavailable")
+_DESIRED = ("Running", "Paused", "Stopped")
 _STATES = ("Pending", "Created", "Running", "Paused", "Restarting", "Exited", "Removing", "Unknown")
 
 ProcessCollector(registry=REGISTRY)
@@ -40,10 +47,23 @@ _reconcile_seconds = Histogram(
     f"{PREFIX}_reconcile_time_seconds", "Duration of a look at an object.", buckets=_SECONDS, registry=REGISTRY
 )
 _queue_depth = Gauge(f"{PREFIX}_queue_depth", "Objects that wait for a look.", registry=REGISTRY)
+_queue_longest = Gauge(
+    f"{PREFIX}_queue_longest_wait_seconds",
+    "How long the object that has waited longest has been waiting; 0 when none waits.",
+    registry=REGISTRY,
+)
+_queue_backing_off = Gauge(
+    f"{PREFIX}_queue_backing_off", "Objects whose last look failed, and is to be repeated.", registry=REGISTRY
+)
 _queue_seconds = Histogram(
     f"{PREFIX}_queue_duration_seconds", "How long an object waited for its look.", buckets=_SECONDS, registry=REGISTRY
 )
 _active_workers = Gauge(f"{PREFIX}_active_workers", "Looks that are under way.", registry=REGISTRY)
+_longest_look = Gauge(
+    f"{PREFIX}_reconcile_longest_running_seconds",
+    "How long the look has been under way that began first; 0 when there is none.",
+    registry=REGISTRY,
+)
 _operations = Counter(
     f"{PREFIX}_runtime_operations", "Calls to containerd, by operation.", ["operation"], registry=REGISTRY
 )
@@ -61,6 +81,18 @@ _operation_seconds = Histogram(
     registry=REGISTRY,
 )
 _containers = Gauge(f"{PREFIX}_containers", "Containers of this node, by `status.state`.", ["state"], registry=REGISTRY)
+_desired = Gauge(
+    f"{PREFIX}_containers_desired",
+    "Containers of this node with a valid spec, by `spec.desiredState`.",
+    ["state"],
+    registry=REGISTRY,
+)
+_not_ready = Gauge(
+    f"{PREFIX}_containers_not_ready",
+    "Containers of this node that are not Ready, by the reason of that condition; some are so by the user's wish.",
+    ["reason"],
+    registry=REGISTRY,
+)
 _exits = Counter(
     f"{PREFIX}_container_exits", "Processes that have ended, by reason as in Events.", ["reason"], registry=REGISTRY
 )
@@ -96,11 +128,24 @@ _pull_bytes = Counter(f"{PREFIX}_image_pull_bytes", "Bytes of the images pulled.
 _api_requests = Counter(
     f"{PREFIX}_api_requests", "Requests to the API server, by verb and outcome.", ["verb", "outcome"], registry=REGISTRY
 )
+_status_writes = Counter(
+    f"{PREFIX}_status_writes", "Writes of a Container's status, by outcome.", ["outcome"], registry=REGISTRY
+)
 _list_seen = Gauge(
     f"{PREFIX}_list_last_seen_seconds",
-    "When everything was last compared with a list (Unix time), by whose list it was.",
+    "When everything was last compared with a list (Unix time; 0 before the first), by whose list it was.",
     ["source"],
     registry=REGISTRY,
+)
+_list_seconds = Histogram(
+    f"{PREFIX}_list_duration_seconds",
+    "Duration of comparing everything with a list, by whose list it is.",
+    ["source"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+_list_errors = Counter(
+    f"{PREFIX}_list_errors", "Lists that could not be had, by whose list it is.", ["source"], registry=REGISTRY
 )
 _watch_lag = Counter(f"{PREFIX}_watch_missed", "Changes that a list showed and the watch had not.", registry=REGISTRY)
 _lease_renewed = Gauge(
@@ -146,8 +191,24 @@ _events_dropped = Counter(
 _events_waiting = Gauge(f"{PREFIX}_events_waiting", "Events that are still to be posted.", registry=REGISTRY)
 _health_checks = Counter(f"{PREFIX}_health_checks", "Health checks made, by result.", ["result"], registry=REGISTRY)
 
+# What is not counted yet is 0: an increase from nothing could not be told from no series.
 for _result in _CHECK_RESULTS:
     _health_checks.labels(_result)
+for _result in _ACTION_RESULTS:
+    _pull_seconds.labels(_result)
+for _stream in _STREAMS:
+    _output_bytes.labels(_stream)
+    _output_lines.labels(_stream)
+for _source in _SOURCES:
+    _list_seen.labels(_source)
+    _list_seconds.labels(_source)
+    _list_errors.labels(_source)
+for _outcome in _OUTCOMES:
+    _status_writes.labels(_outcome)
+    for _verb in _VERBS:
+        _api_requests.labels(_verb, _outcome)
+for _state in _DESIRED:
+    _desired.labels(_state)
 for _end in _ENDS:
     _exits.labels(_end)
 for _cause in _CAUSES:
@@ -159,14 +220,19 @@ for _result in _RESULTS:
     _reconciles.labels(_result)
 for _state in _STATES:
     _containers.labels(_state)
-
-
+_not_ready_seen: set[str] = set()
 _policy_file.set(1)
 
 
 def build(version: str) -> None:
     """Publish the version."""
     _build.info({"version": version})
+
+
+def prepare(start_failures: Iterable[str]) -> None:
+    """Count these reasons from 0 on; the others are known here."""
+    for reason in start_failures:
+        _start_errors.labels(reason)
 
 
 def reconciled(result: str) -> None:
@@ -186,9 +252,12 @@ def reconcile() -> Iterator[None]:
         _reconcile_seconds.observe(monotonic() - since)
 
 
-def queue_depth(count: int) -> None:
-    """Publish how many keys wait."""
-    _queue_depth.set(count)
+def queue(depth: int, longest_wait: float, longest_look: float, backing_off: int) -> None:
+    """Publish how many keys wait and for how long, how long the oldest look takes, and how many keys are to be repeated."""
+    _queue_depth.set(depth)
+    _queue_longest.set(longest_wait)
+    _longest_look.set(longest_look)
+    _queue_backing_off.set(backing_off)
 
 
 def queue_waited(seconds: float) -> None:
@@ -204,10 +273,16 @@ def runtime_operation(operation: str, seconds: float, code: str) -> None:
         _operation_errors.labels(operation, code).inc()
 
 
-def containers(by_state: dict[str, int]) -> None:
-    """Publish how many containers are in each state."""
+def containers(by_state: Mapping[str, int], desired: Mapping[str, int], not_ready: Mapping[str, int]) -> None:
+    """Publish how many containers are in each state, are to be in each, and are not ready for each reason."""
     for state in _STATES:
         _containers.labels(state).set(by_state.get(state, 0))
+    for state in _DESIRED:
+        _desired.labels(state).set(desired.get(state, 0))
+    # NB: a reason that was seen once stays, at 0: taking it away would show to whoever scrapes at the same moment.
+    _not_ready_seen.update(not_ready)
+    for reason in _not_ready_seen:
+        _not_ready.labels(reason).set(not_ready.get(reason, 0))
 
 
 def container_started(seconds: float | None) -> None:
@@ -259,6 +334,31 @@ def image_pull() -> Iterator[Pull]:
 def api_request(verb: str, outcome: str) -> None:
     """Count a request to the API server."""
     _api_requests.labels(verb, outcome).inc()
+
+
+@contextmanager
+def status_write() -> Iterator[None]:
+    """Count a write of a status; the outcome is `ok`, or the error's class name."""
+    outcome = "ok"
+    try:
+        yield
+    except Exception as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        _status_writes.labels(outcome).inc()
+
+
+@contextmanager
+def listing(source: str) -> Iterator[None]:
+    """Measure a comparison with a list."""
+    with _list_seconds.labels(source).time():
+        yield
+
+
+def list_failed(source: str) -> None:
+    """Count a list that could not be had."""
+    _list_errors.labels(source).inc()
 
 
 def listed(source: str, when: float) -> None:

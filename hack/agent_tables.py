@@ -7,6 +7,7 @@ import click
 from prometheus_client import Metric
 
 from controller import metrics
+from controller.agent.container_metrics import FAMILIES
 from controller.cli.agent import agent
 
 _OWN = "tallyman_"
@@ -14,7 +15,8 @@ _OWN = "tallyman_"
 
 def with_tables(page: str) -> str:
     """The page with its tables as they should be, between their marks."""
-    for name, lines in (("options", _options()), ("metrics", _metrics())):
+    tables = (("options", _options()), ("metrics", _metrics()), ("container metrics", _container_metrics()))
+    for name, lines in tables:
         table = "\n".join(lines)
         page = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>{table}\n\g<2>", page, flags=re.DOTALL)
     return page
@@ -47,6 +49,15 @@ def _metrics() -> Iterator[str]:
     for metric in sorted(metrics.REGISTRY.collect(), key=lambda one: one.name):
         if metric.name.startswith(_OWN):
             yield f"| `{_exposed(metric)}` | {metric.type} | {_labels(metric.name)} | {metric.documentation} |"
+
+
+def _container_metrics() -> Iterator[str]:
+    """Those about single containers, in the order in which they are defined; two labels that all of them have are left out."""
+    yield "| Metric | Type | Labels | Meaning |"
+    yield "| --- | --- | --- | --- |"
+    for family in FAMILIES:
+        metric, labels = family.empty(), ", ".join(f"`{label}`" for label in family.labels)
+        yield f"| `{_exposed(metric)}` | {metric.type} | {labels} | {metric.documentation} |"
 
 
 def _exposed(metric: Metric) -> str:

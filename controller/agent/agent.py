@@ -4,7 +4,6 @@ No decisions: this is wiring. Start order matters and is written down in `run`.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import lru_cache, partial
@@ -15,9 +14,11 @@ from controller.agent import machine, node, shims, web
 from controller.agent.act import Actor
 from controller.agent.actions import Announcement
 from controller.agent.bind import UNBOUND, Binder
+from controller.agent.census import Census
 from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.checks.prober import Prober
 from controller.agent.compare import Comparison
+from controller.agent.container_metrics import ContainerMetrics
 from controller.agent.creation import Creator
 from controller.agent.declared import DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
@@ -48,7 +49,7 @@ from controller.agent.streams.hub import Streams
 from controller.agent.telling import Subject, TellingActor
 from controller.agent.users import Users
 from controller.api import quantity
-from controller.api.container import NODE_LABEL, ContainerState, Quantity
+from controller.api.container import NODE_LABEL, Quantity
 from controller.api.events import type_of
 from controller.api.reasons import Reason
 from controller.containerd.client import Containerd
@@ -104,7 +105,9 @@ class Agent:
         self._policy = PolicyKeeper(settings.policy_file, self._policy_changed)
         leases = Leases(self._client, settings.lease_namespace)
         self._heartbeat = Heartbeat(leases, settings.node_name, lambda: not self._freshness.unready())
+        self._census = Census(self._declared, (self._queue, self._bindings), self._recorder)
         here = node.discover(settings)
+        self._remains = Remains(settings.containerd_namespace, here.facts.cgroup_parent, settings.host_root)
         self._reconciler = self._make_reconciler(here)
         self._machine = machine.inspect(settings.host_root)
         self._reporter = NodeReporter(
@@ -119,12 +122,11 @@ class Agent:
 
     def _make_reconciler(self, here: node.Node) -> Reconciler:
         settings, containerd, observed = self._settings, self._containerd, self._observed
-        remains = Remains(settings.containerd_namespace, here.facts.cgroup_parent, settings.host_root)
         remover = Remover(
             containerd=containerd,
             observed=observed,
             streams=self._streams,
-            remains=remains,
+            remains=self._remains,
             snapshotter=settings.snapshotter,
             end_shim=partial(shims.end, settings.containerd_address, settings.containerd_namespace),
         )
@@ -183,7 +185,7 @@ class Agent:
             boot_id=here.boot_id,
             runtimes=self._runtimes,
             look_for_runtimes=self._look_for_runtimes,
-            remains=remains,
+            remains=self._remains,
             has_freezer=here.has_freezer,
         )
 
@@ -201,7 +203,7 @@ class Agent:
             self._prober.prepare()
             stack.callback(self._prober.close)
             stack.push_async_callback(self._health.close)
-            pages = web.application(self._freshness, self._count)
+            pages = web.application(self._freshness, self._census.take, self._container_metrics())
             runner = await web.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
             stack.push_async_callback(runner.cleanup)
             work = asyncio.create_task(self._work(), name="work")
@@ -338,10 +340,11 @@ class Agent:
             return None
         return Limits(_whole(declared.spec.logging.max_size), declared.spec.logging.max_files)
 
-    def _count(self) -> None:
-        """Bring the gauges that are read off the agent's memory up to date."""
-        metrics.events_waiting(self._recorder.waiting())
-        metrics.containers(Counter(one.status.state or ContainerState.PENDING for one in self._declared))
+    def _container_metrics(self) -> ContainerMetrics | None:
+        """The metrics about single containers, if they are wanted."""
+        if not self._settings.container_metrics:
+            return None
+        return ContainerMetrics(lambda: self._declared, self._remains.usage)
 
 
 @lru_cache

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Container
 
 from controller import log, metrics
 from controller.agent.declared import DeclaredStore, belongs
-from controller.agent.health import Freshness
+from controller.agent.health import Freshness, Source
 from controller.agent.identity import Key
 from controller.agent.observed import ObservedStore
 from controller.agent.shims import Shim
@@ -54,7 +54,9 @@ class Comparison:
         """Compare every `seconds` until cancelled. A list that fails is logged; its age tells the probes."""
         await self._begin(seconds)
         while True:
-            await asyncio.gather(self._with_containerd(), self._with_api())
+            await asyncio.gather(
+                self._measured("containerd", self._with_containerd), self._measured("watch", self._with_api)
+            )
             await asyncio.sleep(seconds)
 
     async def own_objects(self) -> None:
@@ -78,10 +80,15 @@ class Comparison:
                 _log.warning("the API server could not be listed", error=str(error))
             await asyncio.sleep(BEGIN_SECONDS)
 
+    async def _measured(self, source: Source, compare: Callable[[], Awaitable[None]]) -> None:
+        with metrics.listing(source):
+            await compare()
+
     async def _with_containerd(self) -> None:
         try:
             changed = await self._observed.list()
         except ContainerdError as error:
+            metrics.list_failed("containerd")
             _log.warning("containerd could not be listed", error=str(error))
             return
         self._sweep_shims()
@@ -104,6 +111,7 @@ class Comparison:
             for key in self._unlabelled(listed):
                 await self._read(key)
         except KubeError as error:
+            metrics.list_failed("watch")
             _log.warning("the API server could not be listed", error=str(error))
             return
         if missed:

@@ -6,6 +6,7 @@ Runs within the single flight of its object, so writes never overtake each other
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from controller import metrics
 from controller.agent import news
 from controller.agent.actions import Announcement
 from controller.agent.allowance import Allowance
@@ -65,7 +66,8 @@ class Publisher:
             return wait
         self._allowance.spend(declared.uid)
         try:
-            body = await self._api.patch_status(*declared.key, declared.uid, patch, self._first(declared))
+            with metrics.status_write():
+                body = await self._api.patch_status(*declared.key, declared.uid, patch, self._first(declared))
         except errors.NotFound:
             self._declared.drop(declared.key, declared.uid)
             return None

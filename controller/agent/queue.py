@@ -5,6 +5,7 @@ Knows keys, not what they stand for.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
 
 from controller import log, metrics
@@ -18,13 +19,26 @@ Handler = Callable[[Key], Awaitable[float | None]]
 _log = log.get(__name__)
 
 
+@dataclass(frozen=True)
+class Load:
+    """How much a queue has to do."""
+
+    waiting: int
+    longest_wait: float
+    """Seconds that the key which has waited longest has been waiting; 0 when none waits."""
+    longest_look: float
+    """Seconds that the look which began first has taken; 0 when there is none."""
+    backing_off: int
+    """Keys whose last look failed."""
+
+
 class WorkQueue:
     """Keys waiting for a look."""
 
     def __init__(self) -> None:
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._since: dict[Key, float] = {}
-        self._active: set[Key] = set()
+        self._active: dict[Key, float] = {}
         self._dirty: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
@@ -36,7 +50,6 @@ class WorkQueue:
         elif key not in self._since:
             self._since[key] = monotonic()
             self._ready.put_nowait(key)
-            metrics.queue_depth(len(self._since))
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Look at the key after a while, unless something wakes it before; replaces an earlier appointment."""
@@ -56,6 +69,16 @@ class WorkQueue:
         """Whether nothing is waiting or being worked on; appointments don't count."""
         return not self._since and not self._active
 
+    def load(self) -> Load:
+        """What there is to do, for the metrics."""
+        now = monotonic()
+        return Load(
+            waiting=len(self._since),
+            longest_wait=now - min(self._since.values(), default=now),
+            longest_look=now - min(self._active.values(), default=now),
+            backing_off=len(self._failures),
+        )
+
     async def run(self, handler: Handler, workers: int) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -65,14 +88,14 @@ class WorkQueue:
     async def _work(self, handler: Handler) -> None:
         while True:
             key = await self._ready.get()
-            metrics.queue_waited(monotonic() - self._since.pop(key))
-            metrics.queue_depth(len(self._since))
-            self._active.add(key)
+            now = monotonic()
+            metrics.queue_waited(now - self._since.pop(key))
+            self._active[key] = now
             self._cancel_timer(key)
             try:
                 await self._look(handler, key)
             finally:
-                self._active.discard(key)
+                del self._active[key]
                 if key in self._dirty:
                     self._dirty.discard(key)
                     self.add(key)

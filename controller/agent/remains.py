@@ -1,4 +1,4 @@
-"""What is left of a container outside of containerd: processes that only its cgroup knows of, cgroups, the runtime's own state.
+"""What there is of a container outside of containerd: processes that only its cgroup knows of, cgroups, the runtime's own state.
 
 To clear these away is the OCI runtime's work; where it is gone it is done here, and only when the container is removed.
 """
@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.agent import cgroups
+from controller.agent import cgroups, usage
+from controller.agent.usage import Usage
 
 RUNTIME_STATE = Path("run/containerd/runc")
 """Where containerd's shim lets runtimes keep their state, below the node's root; one directory a namespace and container."""
@@ -26,6 +27,10 @@ class Remains:
     def live(self, container_id: str) -> bool:
         """Whether processes of the container run, whatever containerd knows of them."""
         return cgroups.populated(self._cgroup(container_id), self.cgroup_root)
+
+    def usage(self, container_id: str) -> Usage:
+        """What the container uses of the node, by its cgroup; nothing where there is none."""
+        return usage.read(self._cgroup(container_id), self.cgroup_root)
 
     def clear(self, container_id: str) -> None:
         """Remove the cgroups and the runtime's state of a container without processes. What is still in use stays."""

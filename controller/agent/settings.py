@@ -39,6 +39,8 @@ class Settings:
     default_runtime: str = "runc"
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9464
+    container_metrics: bool = True
+    """Whether there are metrics about single containers, which name them."""
     workers: int = 8
     """How many objects are worked on at once."""
     parallel_pulls: int = 3

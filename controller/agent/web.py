@@ -1,20 +1,33 @@
-"""The agent's HTTP endpoints for machines: `/metrics`, `/healthz` and `/readyz`. Reads only; serves nothing about containers."""
+"""The agent's HTTP endpoints for machines: `/metrics`, `/healthz` and `/readyz`. Reads only."""
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
 from controller import metrics
 from controller.agent.health import Freshness
 
 
-def application(freshness: Freshness, before_scrape: Callable[[], None]) -> web.Application:
-    """The endpoints; `before_scrape` brings gauges up to date."""
+def application(
+    freshness: Freshness, before_scrape: Callable[[], None], further: Collector | None = None
+) -> web.Application:
+    """The endpoints; `before_scrape` brings gauges up to date, `further` has metrics besides the agent's own."""
+    registries = [metrics.REGISTRY]
+    if further is not None:
+        registries.append(CollectorRegistry())
+        registries[-1].register(further)
+
+    def page() -> bytes:
+        return b"".join(generate_latest(registry) for registry in registries)
 
     async def metrics_page(_: web.Request) -> web.Response:
         before_scrape()
-        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # In a thread: with many containers it takes long enough for others to wait.
+        body = await asyncio.to_thread(page)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         return _verdict(freshness.problems())

@@ -107,6 +107,9 @@ EVENTS: Final[dict[Reason, Occasion]] = {
 }
 """In the order of a life."""
 
+START_FAILURES: Final = tuple(reason for reason, occasion in EVENTS.items() if occasion is _FAILED)
+"""The reasons for which a container could not be made or started."""
+
 
 def type_of(reason: Reason) -> EventType:
     """The type of an Event with this reason; what nobody has classed is a warning."""

@@ -18,6 +18,7 @@ from controller import log, metrics
 from controller.agent.agent import Agent
 from controller.agent.settings import Settings
 from controller.cli.node_options import node_options
+from controller.api.events import START_FAILURES
 from controller.cli.version import VERSION
 
 _option = partial(click.option, show_envvar=True)
@@ -153,6 +154,13 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     help="HOST:PORT of /metrics, /healthz and /readyz.",
 )
 @_option(
+    "--container-metrics/--no-container-metrics",
+    envvar="TALLYMAN_CONTAINER_METRICS",
+    default=True,
+    show_default=True,
+    help="Metrics about single Containers, which name them; about 40 series for each that runs.",
+)
+@_option(
     "--workers",
     envvar="TALLYMAN_WORKERS",
     type=click.IntRange(1, 256),
@@ -209,6 +217,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     init_path: Path | None,
     runtimes: dict[str, str],
     metrics_address: tuple[str, int],
+    container_metrics: bool,
     workers: int,
     list_seconds: float,
     stale_seconds: float,
@@ -223,6 +232,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     """Run this node's agent: reconcile the Containers bound to it with its containerd."""
     log.configure(log_level, log_format)
     metrics.build(VERSION)
+    metrics.prepare(START_FAILURES)
     _allow_many_files()
     settings = Settings(
         node_name=node_name,
@@ -242,6 +252,7 @@ def agent(  # noqa: PLR0917 - click passes by name
         default_runtime=next(iter(runtimes)),
         metrics_host=metrics_address[0],
         metrics_port=metrics_address[1],
+        container_metrics=container_metrics,
         workers=workers,
         list_seconds=list_seconds,
         stale_seconds=stale_seconds,

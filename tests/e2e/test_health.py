@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.agent.container_metrics import FAMILIES
 from hack.lab.daemon import Daemon
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
@@ -146,9 +147,37 @@ def test_metrics_are_what_the_documentation_says(namespace: Namespace, agent: Ag
 
 
 @pytest.mark.feature("K4")
-def test_metrics_name_no_object(namespace: Namespace, agent: AgentProcess) -> None:
+def test_only_the_metrics_of_single_containers_name_objects(namespace: Namespace, agent: AgentProcess) -> None:
     namespace.sleeper("peculiar-name")
     namespace.running("peculiar-name")
-    text = agent.page("/metrics")[1]
+    own = {family.name for family in FAMILIES}
+    naming = {
+        family.name
+        for family in families(agent).values()
+        for sample in family.samples
+        if {"peculiar-name", namespace.name} & set(sample.labels.values())
+    }
+    assert {"tallyman_container_info", "tallyman_container_memory_working_set_bytes"} <= naming <= own
+    namespace.delete_all()
+    waiting.until(lambda: namespace.name not in agent.page("/metrics")[1], "the series go with their object")
+
+
+@pytest.mark.feature("K4")
+def test_metrics_of_single_containers_can_be_switched_off(
+    namespace: Namespace, cluster: Cluster, node: Node, agent: AgentProcess, tmp_path: Path
+) -> None:
+    namespace.sleeper("peculiar-name")
+    namespace.running("peculiar-name")
+    agent.stop()
+    silent = AgentProcess(
+        tmp_path, cluster.kubeconfig, node.containerd, settings={"TALLYMAN_CONTAINER_METRICS": "false"}
+    )
+    try:
+        silent.start()
+        waiting.until(lambda: value(silent, "tallyman_containers", state="Running") == 1, "the container is counted")
+        text = silent.page("/metrics")[1]
+    finally:
+        silent.stop()
     assert "peculiar-name" not in text
     assert namespace.name not in text
+    assert not {family.name for family in FAMILIES} & set(re.findall(r"^# HELP (\S+?)(?:_total)? ", text, re.MULTILINE))
