@@ -1,4 +1,4 @@
-"""Writes the files that are made from the models: the CRDs, and the tables of the pages in docs/.
+"""Writes the files that are made from others: the CRDs from the models, the tables of the pages in docs/, and the dashboards.
 
 python -m hack.generate            # write them
 python -m hack.generate --check    # write nothing; show the difference and fail if there is one
@@ -13,13 +13,14 @@ import yaml
 
 from controller.api.crd import definition
 from controller.api.kinds import GROUP, KINDS, Kind
-from hack import agent_tables, life_tables
+from hack import agent_tables, alert_tables, life_tables
 from hack.reference_tables import with_tables
 
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = (Path("docs") / "container.md", Path("docs") / "containernode.md")
 AGENT_PAGE: Final = Path("docs") / "agent.md"
 LIFE_PAGE: Final = Path("docs") / "lifecycle.md"
+MONITORING_PAGE: Final = Path("docs") / "monitoring.md"
 _HEADER: Final = "# Generated from the models in controller/api by `python -m hack.generate`; do not edit.\n"
 
 
@@ -30,6 +31,7 @@ def generated() -> dict[Path, str]:
         **{page: with_tables((ROOT / page).read_text()) for page in PAGES},
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
         LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
+        MONITORING_PAGE: alert_tables.with_table((ROOT / MONITORING_PAGE).read_text()),
     }
 
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from controller.agent.declared import Declared
 from controller.agent.usage import Usage
 from controller.api import quantity
-from controller.api.conditions import ConditionStatus, ConditionType
+from controller.api.conditions import ConditionStatus
 from controller.api.container import ContainerState, Quantity
 
 _ALIVE: Final = frozenset({ContainerState.RUNNING, ContainerState.PAUSED})
@@ -95,10 +95,9 @@ def _conditions(subject: Subject) -> Iterator[Sample]:
             yield (condition.type, status.lower()), float(condition.status is status)
 
 
-def _reason(subject: Subject) -> Iterator[Sample]:
+def _reasons(subject: Subject) -> Iterator[Sample]:
     for condition in subject.declared.status.conditions:
-        if condition.type is ConditionType.READY:
-            yield (condition.reason,), 1
+        yield (condition.type, condition.reason), 1
 
 
 def _restarts(subject: Subject) -> Iterator[Sample]:
@@ -211,9 +210,9 @@ FAMILIES: Final = (
     ),
     Family(
         "tallyman_container_status_reason",
-        "1 for the reason of the Container's condition Ready, whether that is True or not; others are absent.",
-        _reason,
-        ("reason",),
+        "1 for the reason that each condition of the Container has, whatever its status; others are absent.",
+        _reasons,
+        ("condition", "reason"),
     ),
     Family(
         "tallyman_container_status_restarts",

@@ -99,7 +99,7 @@ def test_all_that_is_known_of_a_running_container_is_told() -> None:
             )
         ],
         "state": [({"state": "Running"}, 1)],
-        "status_reason": [({"reason": "Unhealthy"}, 1)],
+        "status_reason": [({"condition": kind, "reason": "Unhealthy"}, 1) for kind in ("Ready", "Healthy")],
         "status_restarts_total": [({}, 4)],
         "generation": [({}, 3)],
         "observed_generation": [({}, 2)],
