@@ -13,7 +13,7 @@ import yaml
 
 from controller.api.crd import definition
 from controller.api.kinds import GROUP, KINDS, Kind
-from hack import agent_tables, alert_tables, life_tables
+from hack import agent_tables, alert_tables, dashboards, life_tables
 from hack.reference_tables import with_tables
 
 ROOT: Final = Path(__file__).parent.parent
@@ -32,6 +32,7 @@ def generated() -> dict[Path, str]:
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
         LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
         MONITORING_PAGE: alert_tables.with_table((ROOT / MONITORING_PAGE).read_text()),
+        **dashboards.generated(),
     }
 
 
@@ -53,7 +54,7 @@ def differences(root: Path = ROOT) -> str:
 def write(root: Path = ROOT) -> None:
     """Brings the tree up to date."""
     for path, text in generated().items():
-        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
 
 

@@ -37,6 +37,11 @@ class Selector:
     """The labels that are matched, each with its value or its regular expression."""
 
 
+def filled(expression: str) -> str:
+    """A dashboard's expression with all of its variables chosen, as Grafana sends it."""
+    return re.sub(r"\$[a-z]+", ".*", expression.replace("$__rate_interval", "1m"))
+
+
 def selectors(expression: str) -> list[Selector]:
     """All that an expression asks for. Raises ValueError when it is no PromQL."""
     found: list[Selector] = []
