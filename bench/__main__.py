@@ -18,6 +18,7 @@ REST_SECONDS = 30.0
 PRINTERS = (1, 50)
 CHECK_RATE = 200.0
 CHECK_SECONDS = 20.0
+SCRAPES = 30
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ async def _burst_and_rest(
     cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int
 ) -> list[Row]:
     names = [f"burst-{number}" for number in range(count)]
-    rows = [await _burst(cluster, client, here, made_from, names), await _rest(here, count)]
+    rows = [
+        await _burst(cluster, client, here, made_from, names),
+        await _rest(here, count),
+        await _scrape(here, count),
+    ]
     await measure.remove(cluster, *names)
     return rows
 
@@ -167,6 +172,14 @@ async def _rest(here: World, count: int) -> Row:
     met = rest["cpu"] <= 1 and rest["rss"] <= 120
     ratio = f"{rest['rss'] / containerd['rss']:.2f} x"
     return Row(f"(e) agent at rest, {count} containers", value, baseline, ratio, "≤ 1 %, ≤ 120 MB", met)
+
+
+async def _scrape(here: World, count: int) -> Row:
+    """Its cost grows with the containers."""
+    cost = 1000 * await measure.scrapes(here.agent.pid, here.metrics, SCRAPES)
+    name = f"(s) scrape of {count} containers, CPU"
+    each = f"{cost / count:.2f} ms each"
+    return Row(name, f"{cost:.1f} ms", "", each, "≤ 20 ms + 0.8 ms each", cost <= 20 + 0.8 * count)
 
 
 def _print(rows: list[Row]) -> None:

@@ -122,6 +122,16 @@ async def all_told(address: str) -> None:
             await asyncio.sleep(1)
 
 
+async def scrapes(pid: int, address: str, count: int) -> float:
+    """CPU seconds of the agent that one scrape of its metrics costs."""
+    async with ClientSession() as session:
+        before = cpu_seconds(pid)
+        for _ in range(count):
+            async with session.get(f"http://{address}/metrics") as answer:
+                await answer.read()
+        return (cpu_seconds(pid) - before) / count
+
+
 async def at_rest(pid: int, seconds: float) -> Mapping[str, float]:
     """CPU share in percent of a core, over a while, and resident memory in MB, of an agent that has nothing to do."""
     before, since = cpu_seconds(pid), perf_counter()
