@@ -22,6 +22,7 @@ from controller.agent.container_metrics import ContainerMetrics
 from controller.agent.creation import Creator
 from controller.agent.declared import DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
+from controller.agent.exposition import Exposition
 from controller.agent.failures import FailureBook
 from controller.agent.health import Freshness
 from controller.agent.heartbeat import Heartbeat
@@ -105,9 +106,9 @@ class Agent:
         self._policy = PolicyKeeper(settings.policy_file, self._policy_changed)
         leases = Leases(self._client, settings.lease_namespace)
         self._heartbeat = Heartbeat(leases, settings.node_name, lambda: not self._freshness.unready())
-        self._census = Census(self._declared, (self._queue, self._bindings), self._recorder)
         here = node.discover(settings)
         self._remains = Remains(settings.containerd_namespace, here.facts.cgroup_parent, settings.host_root)
+        self._exposition = self._make_exposition()
         self._reconciler = self._make_reconciler(here)
         self._machine = machine.inspect(settings.host_root)
         self._reporter = NodeReporter(
@@ -203,7 +204,7 @@ class Agent:
             self._prober.prepare()
             stack.callback(self._prober.close)
             stack.push_async_callback(self._health.close)
-            pages = web.application(self._freshness, self._census.take, self._container_metrics())
+            pages = web.application(self._freshness, self._exposition.page)
             runner = await web.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
             stack.push_async_callback(runner.cleanup)
             work = asyncio.create_task(self._work(), name="work")
@@ -340,11 +341,10 @@ class Agent:
             return None
         return Limits(_whole(declared.spec.logging.max_size), declared.spec.logging.max_files)
 
-    def _container_metrics(self) -> ContainerMetrics | None:
-        """The metrics about single containers, if they are wanted."""
-        if not self._settings.container_metrics:
-            return None
-        return ContainerMetrics(lambda: self._declared, self._remains.usage)
+    def _make_exposition(self) -> Exposition:
+        census = Census(self._declared, (self._queue, self._bindings), self._recorder)
+        about_each = ContainerMetrics(lambda: self._declared, self._remains.usage)
+        return Exposition(census, about_each if self._settings.container_metrics else None)
 
 
 @lru_cache

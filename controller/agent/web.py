@@ -1,33 +1,18 @@
 """The agent's HTTP endpoints for machines: `/metrics`, `/healthz` and `/readyz`. Reads only."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.registry import Collector
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from controller import metrics
 from controller.agent.health import Freshness
 
 
-def application(
-    freshness: Freshness, before_scrape: Callable[[], None], further: Collector | None = None
-) -> web.Application:
-    """The endpoints; `before_scrape` brings gauges up to date, `further` has metrics besides the agent's own."""
-    registries = [metrics.REGISTRY]
-    if further is not None:
-        registries.append(CollectorRegistry())
-        registries[-1].register(further)
-
-    def page() -> bytes:
-        return b"".join(generate_latest(registry) for registry in registries)
+def application(freshness: Freshness, metrics: Callable[[], Awaitable[bytes]]) -> web.Application:
+    """The endpoints; `metrics` makes the page of that name."""
 
     async def metrics_page(_: web.Request) -> web.Response:
-        before_scrape()
-        # In a thread: with many containers it takes long enough for others to wait.
-        body = await asyncio.to_thread(page)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         return _verdict(freshness.problems())

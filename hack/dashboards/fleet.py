@@ -5,7 +5,7 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from hack.dashboards import frame
-from hack.dashboards.frame import AGENT
+from hack.dashboards.frame import AGENT, OF_AGENTS
 from hack.dashboards.panels import FULL, HALF, RATE, Link, Panel, Query, graph, listing, number, quantiles
 
 _BY_WISH: Final = "Stopped|Paused|Completed"
@@ -33,7 +33,12 @@ def dashboard() -> Dashboard:
 def _now() -> list[Panel]:
     bad: dict[float | None, str] = {None: "green", 1: "red"}
     return [
-        number("Agents", "none", Query(f"count(tallyman_build_info{{{AGENT}}})"), about="Agents that are scraped."),
+        number(
+            "Agents",
+            "none",
+            Query(f"count(count by (instance) (tallyman_list_last_seen_seconds{{{AGENT}}}))"),
+            about="Agents that are scraped.",
+        ),
         number(
             "Blind agents",
             "none",
@@ -145,17 +150,14 @@ def _nodes() -> Panel:
     return listing(
         "Nodes",
         {
-            "is": f"max by (cluster, node, version) (tallyman_build_info{{{AGENT}}})",
+            "is": f"max by (cluster, node, version) (tallyman_build_info{{{AGENT}}} {OF_AGENTS})",
             "containers": f"sum {by} (tallyman_containers{{{AGENT}}})",
             "running": f'sum {by} (tallyman_containers{{state="Running", {AGENT}}})',
             "not ready": f'sum {by} (tallyman_containers_not_ready{{reason!~"{_BY_WISH}", {AGENT}}})',
             "last list": f"max {by} (time() - tallyman_list_last_seen_seconds{{{AGENT}}})",
             "longest wait": f"max {by} (tallyman_queue_longest_wait_seconds{{{AGENT}}})",
             "errors": f'sum {by} (rate(tallyman_reconcile_total{{result="error", {AGENT}}}[{RATE}]))',
-            "memory": (
-                f"max {by} (process_resident_memory_bytes{{{AGENT}}}"
-                " and on (cluster, job, instance) tallyman_list_last_seen_seconds)"
-            ),
+            "memory": f"max {by} (process_resident_memory_bytes{{{AGENT}}} {OF_AGENTS})",
         },
         about="Last list: how long ago all was compared with containerd or the API server. Memory: the agent's own.",
         hidden=("is",),

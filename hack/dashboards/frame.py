@@ -16,6 +16,8 @@ CONTAINER: Final = f'{AGENT}, namespace=~"$namespace", name=~"$container"'
 """Selects the containers that the variables ask for."""
 _KNOWN_BY: Final = "tallyman_list_last_seen_seconds"
 """A metric that every agent has, and nobody else."""
+OF_AGENTS: Final = f"and on (cluster, job, instance) {_KNOWN_BY}"
+"""Takes those of agents out of metrics that others have too."""
 
 
 def blank(name: str, description: str, variables: list[builders.QueryVariable]) -> builders.Dashboard:

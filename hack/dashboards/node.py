@@ -1,15 +1,10 @@
 """Tallyman / Node: one agent, its loop, what it asks of containerd and of the API server, and what it does."""
 
-from typing import Final
-
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from hack.dashboards import frame
-from hack.dashboards.frame import AGENT
+from hack.dashboards.frame import AGENT, OF_AGENTS
 from hack.dashboards.panels import RATE, Panel, Query, graph, number, quantiles
-
-_OURS: Final = "and on (cluster, job, instance) tallyman_list_last_seen_seconds"
-"""Takes of the metrics that every process has those of agents."""
 
 
 def dashboard() -> Dashboard:
@@ -33,11 +28,13 @@ def dashboard() -> Dashboard:
 
 def _now() -> list[Panel]:
     return [
-        number("Version", "none", Query(f"max by (version) (tallyman_build_info{{{AGENT}}})", "{{version}}")),
+        number(
+            "Version", "none", Query(f"max by (version) (tallyman_build_info{{{AGENT}}} {OF_AGENTS})", "{{version}}")
+        ),
         number(
             "Up for",
             "s",
-            Query(f"min(time() - (process_start_time_seconds{{{AGENT}}} {_OURS}))"),
+            Query(f"min(time() - (process_start_time_seconds{{{AGENT}}} {OF_AGENTS}))"),
             about="Since the youngest of these agents was started.",
         ),
         number("Containers", "none", Query(f"sum(tallyman_containers{{{AGENT}}})")),
@@ -158,7 +155,7 @@ def _api() -> list[Panel]:
             "Requests, by verb and outcome",
             "ops",
             Query(
-                f"sum by (verb, outcome) (rate(tallyman_api_requests_total{{{AGENT}}}[{RATE}])) > 0",
+                f"sum by (verb, outcome) (rate(tallyman_api_requests_total{{{AGENT}}}[{RATE}]) {OF_AGENTS}) > 0",
                 "{{verb}} {{outcome}}",
             ),
             stacked=True,
@@ -172,9 +169,14 @@ def _api() -> list[Panel]:
         graph(
             "Kubernetes Events",
             "ops",
-            Query(f"sum by (type) (rate(tallyman_events_posted_total{{{AGENT}}}[{RATE}]))", "{{type}} posted"),
-            Query(f"sum by (type) (rate(tallyman_events_dropped_total{{{AGENT}}}[{RATE}]))", "{{type}} dropped"),
-            Query(f"sum(tallyman_events_waiting{{{AGENT}}})", "waiting (number)"),
+            Query(
+                f"sum by (type) (rate(tallyman_events_posted_total{{{AGENT}}}[{RATE}]) {OF_AGENTS})", "{{type}} posted"
+            ),
+            Query(
+                f"sum by (type) (rate(tallyman_events_dropped_total{{{AGENT}}}[{RATE}]) {OF_AGENTS})",
+                "{{type}} dropped",
+            ),
+            Query(f"sum(tallyman_events_waiting{{{AGENT}}} {OF_AGENTS})", "waiting (number)"),
         ),
     ]
 
@@ -226,14 +228,14 @@ def _process() -> list[Panel]:
         graph(
             "CPU",
             "none",
-            Query(f"rate(process_cpu_seconds_total{{{AGENT}}}[{RATE}]) {_OURS}", "{{node}}"),
+            Query(f"rate(process_cpu_seconds_total{{{AGENT}}}[{RATE}]) {OF_AGENTS}", "{{node}}"),
             about="Cores that the agents use.",
         ),
-        graph("Memory", "bytes", Query(f"process_resident_memory_bytes{{{AGENT}}} {_OURS}", "{{node}}")),
+        graph("Memory", "bytes", Query(f"process_resident_memory_bytes{{{AGENT}}} {OF_AGENTS}", "{{node}}")),
         graph(
             "Open files",
             "percentunit",
-            Query(f"process_open_fds{{{AGENT}}} / process_max_fds{{{AGENT}}} {_OURS}", "{{node}}"),
+            Query(f"process_open_fds{{{AGENT}}} / process_max_fds{{{AGENT}}} {OF_AGENTS}", "{{node}}"),
             about="Share of the files that an agent may have open; a container takes up to three.",
             limit=0.8,
         ),
