@@ -1,7 +1,7 @@
 """What one container uses of the node, as its cgroup tells, on cgroup v1 and v2. Reads only; a file that is gone says nothing."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,8 @@ class Usage:
 def read(path: str, root: Path = cgroups.ROOT) -> Usage:
     """The usage of a cgroup, by its path from the root of the hierarchy."""
     relative = path.lstrip("/")
-    return _unified(root / relative) if cgroups.unified(root) else _by_controller(root, relative)
+    used = _unified(root / relative) if cgroups.unified(root) else _by_controller(root, relative)
+    return used if used.memory is None else replace(used, oom_kills=cgroups.oom_kills(path, root))
 
 
 def _unified(own: Path) -> Usage:
@@ -44,7 +45,6 @@ def _unified(own: Path) -> Usage:
         memory=memory,
         memory_working_set=_without(memory, _table(own / "memory.stat").get("inactive_file")),
         threads=_number(own / "pids.current"),
-        oom_kills=_table(own / "memory.events").get("oom_kill"),
     )
 
 
@@ -57,7 +57,6 @@ def _by_controller(root: Path, relative: str) -> Usage:
         memory=memory,
         memory_working_set=_without(memory, _table(own / "memory.stat").get("total_inactive_file")),
         threads=_number(root / "pids" / relative / "pids.current"),
-        oom_kills=_table(own / "memory.oom_control").get("oom_kill"),
     )
 
 
