@@ -8,7 +8,8 @@ from typing import Final
 
 import promql_parser
 
-AGENT_PAGE: Final = Path(__file__).parents[1] / "docs/agent.md"
+DOCS: Final = Path(__file__).parents[1] / "docs"
+PAGES: Final = (DOCS / "agent.md", DOCS / "manager.md")
 FROM_THE_SCRAPE: Final = frozenset({"cluster", "node", "job", "instance", "pod"})
 """Labels that every series has, or may have, besides its own."""
 ELSEWHERE: Final[dict[str, frozenset[str]]] = {
@@ -56,10 +57,9 @@ def selectors(expression: str) -> list[Selector]:
 
 
 def documented() -> dict[str, frozenset[str]]:
-    """The labels of every series in the tables of docs/agent.md, by the name as it is queried."""
-    return {
-        name: labels for kind, table in _TABLE.findall(AGENT_PAGE.read_text()) for name, labels in _rows(kind, table)
-    }
+    """The labels of every series in the tables of the agent's and the manager's page, by the name as it is queried."""
+    text = "".join(page.read_text() for page in PAGES)
+    return {name: labels for kind, table in _TABLE.findall(text) for name, labels in _rows(kind, table)}
 
 
 def _rows(kind: str, table: str) -> Iterator[tuple[str, frozenset[str]]]:

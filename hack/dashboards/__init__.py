@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from hack.dashboards import container, fleet, node
+from hack.dashboards import container, fleet, manager, node
 from hack.dashboards.frame import as_json
 
 DIRECTORY: Final = Path("helm/tallyman/files/dashboards")
@@ -15,7 +15,12 @@ DIRECTORY: Final = Path("helm/tallyman/files/dashboards")
 
 def generated() -> dict[Path, str]:
     """Every dashboard as JSON, by its path in the tree."""
-    made = {"fleet": fleet.dashboard(), "node": node.dashboard(), "container": container.dashboard()}
+    made = {
+        "fleet": fleet.dashboard(),
+        "node": node.dashboard(),
+        "container": container.dashboard(),
+        "manager": manager.dashboard(),
+    }
     return {DIRECTORY / f"{name}.json": as_json(dashboard) for name, dashboard in made.items()}
 
 

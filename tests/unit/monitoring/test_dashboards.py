@@ -18,6 +18,7 @@ VARIABLES = {
     "fleet": ["datasource", "cluster", "node", "namespace"],
     "node": ["datasource", "cluster", "node"],
     "container": ["datasource", "cluster", "node", "namespace", "container"],
+    "manager": ["datasource", "cluster"],
 }
 ROOT = Path(__file__).parents[3]
 
@@ -74,7 +75,7 @@ def test_variables_are_asked_for_from_the_large_to_the_small(name: str) -> None:
 def test_uids_and_titles_are_unique_and_links_lead_to_dashboards_that_there_are() -> None:
     made = [json.loads(text) for text in TEXTS.values()]
     uids = {one["uid"] for one in made}
-    assert uids == {"tallyman-fleet", "tallyman-node", "tallyman-container"}
+    assert uids == {"tallyman-fleet", "tallyman-node", "tallyman-container", "tallyman-manager"}
     assert len({one["title"] for one in made}) == len(made)
     for text in TEXTS.values():
         assert set(re.findall(r"/d/([\w-]+)\?", text)) <= uids
