@@ -27,7 +27,7 @@ status: $(READY) ## Show what of it runs
 	@$(BIN)/python -m hack.lab status
 
 .PHONY: test
-test: lint unit integration e2e ## Run every check and every test
+test: lint unit chart integration e2e ## Run every check and every test
 
 .PHONY: lint
 lint: $(READY) ## Check style, types, imports and generated files
@@ -44,6 +44,10 @@ unit: $(READY) ## Test what is pure
 .PHONY: parts
 parts: $(READY) ## Fetch or build the real parts that tests and bench run against
 	@$(BIN)/python -m hack.lab fetch
+
+.PHONY: chart
+chart: $(READY) ## Test the Helm chart: lint, schemas, what its values come to
+	$(BIN)/pytest tests/chart -n $(JOBS) --timeout 60
 
 .PHONY: integration
 integration: parts ## Test against real containerds (1.6, 1.7, 2.x) and a real registry

@@ -1,4 +1,4 @@
-"""Writes the files that are made from others: the CRDs from the models, the tables of the pages in docs/, and the dashboards.
+"""Writes the files that are made from others: CRDs from the models, tables of the pages in docs/, dashboards, and what the chart has of these.
 
 python -m hack.generate            # write them
 python -m hack.generate --check    # write nothing; show the difference and fail if there is one
@@ -6,6 +6,7 @@ python -m hack.generate --check    # write nothing; show the difference and fail
 
 import difflib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import yaml
 
 from controller.api.crd import definition
 from controller.api.kinds import GROUP, KINDS, Kind
-from hack import agent_tables, alert_tables, dashboards, life_tables
+from hack import agent_tables, alert_tables, chart_files, dashboards, life_tables
 from hack.reference_tables import with_tables
 
 ROOT: Final = Path(__file__).parent.parent
@@ -26,8 +27,10 @@ _HEADER: Final = "# Generated from the models in controller/api by `python -m ha
 
 def generated() -> dict[Path, str]:
     """Every generated file, by its path in the tree, as it should be."""
+    crds = _crds()
     return {
-        **{Path("crds") / f"{GROUP}_{kind.plural}.yaml": _definition(kind) for kind in KINDS},
+        **crds,
+        **_chart(crds),
         **{page: with_tables((ROOT / page).read_text()) for page in PAGES},
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
         LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
@@ -36,8 +39,25 @@ def generated() -> dict[Path, str]:
     }
 
 
+def _crds() -> dict[Path, str]:
+    return {Path("crds") / f"{GROUP}_{kind.plural}.yaml": _definition(kind) for kind in KINDS}
+
+
 def _definition(kind: Kind) -> str:
     return _HEADER + yaml.safe_dump(definition(kind), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _chart(crds: Mapping[Path, str]) -> dict[Path, str]:
+    """The generated files of the chart, among them a template for every CRD."""
+    values = (ROOT / chart_files.VALUES).read_text()
+    templates = {
+        chart_files.template_path(path.name): chart_files.crd_template(path.name, text) for path, text in crds.items()
+    }
+    return {
+        **templates,
+        chart_files.SCHEMA: chart_files.schema(values),
+        chart_files.README: chart_files.with_table((ROOT / chart_files.README).read_text(), values),
+    }
 
 
 def differences(root: Path = ROOT) -> str:

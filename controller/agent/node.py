@@ -14,6 +14,7 @@ from controller.oci.errors import NodeUnfit
 from controller.oci.inputs import NodeFacts
 
 _SECCOMP_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
+_FIRST_PROCESS = Path("/proc/1/status")
 
 RECURSIVE_READ_ONLY = (5, 12)
 """The kernel from which on a bind can be made read-only together with all beneath it (mount_setattr(2))."""
@@ -89,8 +90,11 @@ def _present(path: Path | None, root: Path) -> str | None:
 
 
 def _capabilities() -> frozenset[str]:
-    """The capabilities that may be given on: this process's bounding set, which is containerd's on all but odd nodes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    """The capabilities that may be given on: the bounding set of the node's first process, which is containerd's on all but odd nodes.
+
+    Not this process's own: an agent in a Pod is given few, and its containers may have more.
+    """
+    for line in _FIRST_PROCESS.read_text().splitlines():
         if line.startswith("CapBnd:"):
             return capabilities.from_mask(int(line.split()[1], 16))
     return KNOWN_CAPABILITIES

@@ -35,7 +35,7 @@ def added(security: SecurityContext, available: frozenset[str] = KNOWN_CAPABILIT
     wanted = _expanded(security.capabilities.add, available)
     if missing := sorted(wanted - available):
         raise NodeUnfit(
-            f"this node can't give the capabilities {', '.join(missing)}: the agent's own limits exclude them"
+            f"this node can't give the capabilities {', '.join(missing)}: the node's own limits exclude them"
         )
     return wanted
 

@@ -1,0 +1,24 @@
+{{/* The groups in files/alerts.yaml, with the labels and links that the values ask for, and without what they leave out. */}}
+{{- define "tallyman.alertGroups" -}}
+{{- $values := .Values.prometheusRule }}
+{{- $groups := list }}
+{{- range (.Files.Get "files/alerts.yaml" | fromYaml).groups | default list }}
+{{- $rules := list }}
+{{- range .rules }}
+{{- if not (has .alert $values.disabled) }}
+{{- if .alert }}
+{{- $_ := set . "labels" (mustMerge (.labels | default dict) $values.ruleLabels) }}
+{{- if $values.runbookURL }}
+{{- $link := dict "runbook_url" (printf "%s/%s.md" (trimSuffix "/" $values.runbookURL) .alert) }}
+{{- $_ := set . "annotations" (mustMerge $link (.annotations | default dict)) }}
+{{- end }}
+{{- end }}
+{{- $rules = append $rules . }}
+{{- end }}
+{{- end }}
+{{- if $rules }}
+{{- $groups = append $groups (mustMerge (dict "rules" $rules) (omit . "rules")) }}
+{{- end }}
+{{- end }}
+{{- toYaml $groups }}
+{{- end }}
