@@ -1,8 +1,8 @@
 """The API server's own record of who changed what: its audit log, read by the tests."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,13 @@ POLICY = {
         {"level": "None"},
     ],
 }
+ACCOUNTS = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+}
+"""Every request of every service account."""
 AGENTS = ("tallyman", "kopf")
 """How the user agents of our processes begin."""
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -52,10 +59,25 @@ class Write:
 
 
 @dataclass(frozen=True)
+class Request:
+    """One request of an account about a resource."""
+
+    user: str
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+    name: str
+    allowed: bool
+
+
+@dataclass(frozen=True)
 class Audit:
     """The audit log in a directory of its own."""
 
     directory: Path
+    policy: Mapping[str, Any] = field(default_factory=lambda: POLICY)
+    """What is written down."""
 
     @property
     def log(self) -> Path:
@@ -65,7 +87,7 @@ class Audit:
         """What the API server must be told; writes the policy."""
         self.directory.mkdir(parents=True, exist_ok=True)
         policy = self.directory / "policy.json"
-        policy.write_text(json.dumps(POLICY))
+        policy.write_text(json.dumps(self.policy))
         return [f"--audit-log-path={self.log}", f"--audit-policy-file={policy}", "--audit-log-mode=blocking"]
 
     def writes(self, namespace: str) -> list[Write]:
@@ -91,6 +113,11 @@ class Audit:
         entries = [entry for entry in self._entries() if entry["verb"] == "watch"]
         return {entry["requestURI"] for entry in entries if entry["userAgent"].lower().startswith(AGENTS)}
 
+    def requests(self, user: str) -> list[Request]:
+        """Every request of a user about a resource, in order. What is no resource, such as discovery, is left out."""
+        entries = [entry for entry in self._entries() if entry["user"]["username"] == user and "objectRef" in entry]
+        return [_request(entry) for entry in entries if "resource" in entry["objectRef"]]
+
     def _entries(self) -> Iterator[dict[str, Any]]:
         if not self.log.exists():
             return
@@ -98,12 +125,28 @@ class Audit:
             yield json.loads(line)
 
 
+def _resource(reference: Mapping[str, Any]) -> str:
+    return "/".join(filter(None, (reference["resource"], reference.get("subresource", ""))))
+
+
+def _request(entry: dict[str, Any]) -> Request:
+    reference = entry["objectRef"]
+    return Request(
+        user=entry["user"]["username"],
+        verb=entry["verb"],
+        group=reference.get("apiGroup", ""),
+        resource=_resource(reference),
+        namespace=reference.get("namespace", ""),
+        name=reference.get("name", ""),
+        allowed=entry["annotations"]["authorization.k8s.io/decision"] == "allow",
+    )
+
+
 def _write(entry: dict[str, Any]) -> Write:
     reference = entry["objectRef"]
-    resource = "/".join(filter(None, (reference["resource"], reference.get("subresource", ""))))
     return Write(
         namespace=reference.get("namespace", ""),
-        resource=resource,
+        resource=_resource(reference),
         name=reference.get("name", ""),
         verb=entry["verb"],
         user_agent=entry.get("userAgent", ""),
