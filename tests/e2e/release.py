@@ -93,3 +93,11 @@ def copy_of_chart(directory: Path) -> Path:
 def account_name(account: str) -> str:
     """How the API server calls a service account of the release."""
     return f"system:serviceaccount:{NAMESPACE}:{account}"
+
+
+def confined(workload: Manifest, *, without: str = "") -> tuple[str, ...]:
+    """A command that runs the one after it with the capabilities that the first container of a workload has, less one."""
+    context = workload["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"]
+    assert context["drop"] == ["ALL"]
+    kept = [f"+{name.lower()}" for name in context.get("add", []) if name != without]
+    return ("setpriv", f"--bounding-set={','.join(['-all', *kept])}", "--inh-caps=-all", "--")

@@ -1,0 +1,161 @@
+"""The agent as the chart runs it: with the chart's service account and its permissions, and with the chart's capabilities.
+
+The API server writes down every request of the account. So a permission that is missing is seen as a refused request, and one that nothing
+uses as granted and not used: those are named here, with the reason.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from hack import lab
+from tests.e2e import waiting
+from tests.e2e.agent_process import AgentProcess
+from tests.e2e.audit import ACCOUNTS, Audit
+from tests.e2e.cluster import Cluster, Namespace
+from tests.e2e.conftest import Images
+from tests.e2e.node import Node
+from tests.e2e.objects import because, has_exited, is_running
+from tests.e2e.release import NAMESPACE, Release, account_name, confined
+
+pytestmark = pytest.mark.feature("K1", "K3")
+AGENT = "tallyman-agent"
+ALONE = {"agent": {"standalone": True}, "manager": {"enabled": False}}
+Permission = tuple[str, str, str]
+"""Namespace (empty for all), resource with its group, verb."""
+UNUSED: dict[Permission, str] = {
+    ("", "containernodes.tallyman.dev", "get"): "the agent does not register its node yet",
+    ("", "containernodes.tallyman.dev", "create"): "the agent does not register its node yet",
+    ("", "containernodes.tallyman.dev", "patch"): "the agent does not register its node yet",
+    ("", "containernodes/status.tallyman.dev", "patch"): "the agent does not register its node yet",
+    (NAMESPACE, "leases.coordination.k8s.io", "get"): "the agent does not register its node yet",
+    (NAMESPACE, "leases.coordination.k8s.io", "create"): "the agent does not register its node yet",
+    (NAMESPACE, "leases.coordination.k8s.io", "patch"): "the agent does not register its node yet",
+}
+"""What the chart grants and this life does not take."""
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """Every request of the accounts of the release."""
+    return Audit(tmp_path_factory.mktemp("audit"), ACCOUNTS)
+
+
+@pytest.fixture(scope="module")
+def cluster(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A control plane in which the chart is installed."""
+    directory = tmp_path_factory.mktemp("cluster")
+    with lab.control_plane(directory, extra_arguments=audit.arguments()) as plane:
+        yield Cluster(plane)
+
+
+@pytest.fixture(scope="module")
+def release(cluster: Cluster) -> Release:
+    """The chart with an agent that binds by itself."""
+    made = Release(cluster)
+    made.install(ALONE)
+    return made
+
+
+@pytest.fixture(scope="module")
+def agent(release: Release, node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
+    """An agent with the account and the capabilities of the chart, and no others."""
+    directory = tmp_path_factory.mktemp("agent")
+    made = AgentProcess(
+        directory,
+        release.kubeconfig(AGENT, directory / "kubeconfig"),
+        node.containerd,
+        wrapper=confined(release.object("DaemonSet", AGENT)),
+    )
+    made.start()
+    yield made
+    made.stop()
+
+
+def granted(release: Release, account: str) -> set[Permission]:
+    """What the roles that are bound to an account allow."""
+    objects = release.objects()
+    roles = {(one["kind"], one["metadata"]["name"]): one for one in objects if one["kind"] in {"Role", "ClusterRole"}}
+    bindings = [one for one in objects if one["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
+    return {
+        permission
+        for binding in bindings
+        if any(subject["name"] == account for subject in binding["subjects"])
+        for permission in _allowed(roles[binding["roleRef"]["kind"], binding["roleRef"]["name"]])
+    }
+
+
+def _allowed(role: dict[str, Any]) -> Iterator[Permission]:
+    namespace = role["metadata"].get("namespace", "")
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for verb in rule["verbs"]:
+                    yield namespace, _named(resource, group), verb
+
+
+def _named(resource: str, group: str) -> str:
+    return f"{resource}.{group}" if group else resource
+
+
+def used(audit: Audit, account: str, permissions: set[Permission]) -> tuple[set[Permission], list[str]]:
+    """Which of the permissions an account has used, and what it asked for without one of them."""
+    taken, refused = set(), []
+    for request in audit.requests(account_name(account)):
+        named = _named(request.resource, request.group)
+        wanted = {("", named, request.verb), (request.namespace, named, request.verb)} & permissions
+        taken |= wanted
+        if not wanted or not request.allowed:
+            refused.append(f"{request.verb} {named} {request.namespace}/{request.name}")
+    return taken, refused
+
+
+def test_a_whole_life_takes_the_permissions_of_the_chart_and_no_others(
+    namespace: Namespace, release: Release, agent: AgentProcess, audit: Audit, images: Images
+) -> None:
+    often = {"name": "Always", "backoff": {"initialSeconds": 0.2, "factor": 1, "maxSeconds": 0.2}}
+    namespace.apply(namespace.manifest("web", image=images.hello, terminationGracePeriodSeconds=0))
+    namespace.shell("job", "exit 0", autoRemove=True)
+    namespace.shell("crashing", "exit 1", restartPolicy=often)
+    namespace.create("waiting", dependsOn=[{"name": "nobody"}])
+    namespace.running("web")
+    namespace.wait("waiting", because("DependencyMissing"))
+    namespace.wait_gone("job")
+    namespace.change("web", desiredState="Stopped")
+    namespace.wait("web", has_exited)
+    namespace.change("web", desiredState="Running")
+    namespace.wait("web", is_running)
+    namespace.delete("web")
+    namespace.wait_gone("web")
+
+    allowed = granted(release, AGENT)
+    waiting.until(
+        lambda: used(audit, AGENT, allowed)[0] >= allowed - set(UNUSED),
+        "every permission used",
+        seen=lambda: sorted(allowed - set(UNUSED) - used(audit, AGENT, allowed)[0]),
+    )
+    taken, refused = used(audit, AGENT, allowed)
+    assert refused == []
+    assert allowed - taken == set(UNUSED)
+    assert "Forbidden" not in agent.log
+
+
+def test_a_missing_permission_is_seen(
+    namespace: Namespace, release: Release, audit: Audit, agent: AgentProcess
+) -> None:
+    """The test above would notice: the same agent without the permission to write Events."""
+    cluster, allowed = release.cluster, granted(release, AGENT)
+    role = yaml.safe_load(cluster.kubectl("get", "clusterrole", AGENT, "-o", "yaml"))
+    less = {**role, "rules": [rule for rule in role["rules"] if "events" not in rule["resources"]]}
+    cluster.kubectl("replace", "-f", "-", given=yaml.safe_dump(less))
+    try:
+        namespace.shell("job", "exit 0")
+        namespace.wait("job", has_exited)
+        waiting.until(
+            lambda: any(one.startswith("create events ") for one in used(audit, AGENT, allowed)[1]), "a refused request"
+        )
+    finally:
+        role["metadata"].pop("resourceVersion")
+        cluster.kubectl("replace", "-f", "-", given=yaml.safe_dump(role))
