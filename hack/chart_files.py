@@ -1,4 +1,4 @@
-"""The chart's generated files: templates of the CRDs, values.schema.json and the table of its README. Pure.
+"""The chart's generated files: templates of the CRDs, values.schema.json and the table of its README.
 
 Helm never upgrades what lies in a chart's own crds/ directory, so the CRDs are templates: upgraded with the chart, and kept.
 """
@@ -6,6 +6,7 @@ Helm never upgrades what lies in a chart's own crds/ directory, so the CRDs are 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from controller.api.crd import structural
 from controller.api.policy import PolicyRule
 from hack import chart_values
 
+CRDS: Final = Path("crds")
 CHART: Final = Path("helm") / "tallyman"
 VALUES: Final = CHART / "values.yaml"
 README: Final = CHART / "README.md"
@@ -30,6 +32,17 @@ _TEMPLATE: Final = """\
 {body}
 {{{{- end }}}}
 """
+
+
+def generated(root: Path, made: Mapping[Path, str]) -> dict[Path, str]:
+    """Every generated file of the chart; `made` has the CRDs, each of which becomes a template."""
+    text = (root / VALUES).read_text()
+    crds = {path.name: manifest for path, manifest in made.items() if path.parent == CRDS}
+    return {
+        **{template_path(name): crd_template(name, manifest) for name, manifest in crds.items()},
+        SCHEMA: schema(text),
+        README: with_table((root / README).read_text(), text),
+    }
 
 
 def crd_template(name: str, manifest: str) -> str:

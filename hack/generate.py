@@ -6,7 +6,6 @@ python -m hack.generate --check    # write nothing; show the difference and fail
 
 import difflib
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,37 +26,19 @@ _HEADER: Final = "# Generated from the models in controller/api by `python -m ha
 
 def generated() -> dict[Path, str]:
     """Every generated file, by its path in the tree, as it should be."""
-    crds = _crds()
-    return {
-        **crds,
-        **_chart(crds),
+    made = {
+        **{Path("crds") / f"{GROUP}_{kind.plural}.yaml": _definition(kind) for kind in KINDS},
         **{page: with_tables((ROOT / page).read_text()) for page in PAGES},
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
         LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
         MONITORING_PAGE: alert_tables.with_table((ROOT / MONITORING_PAGE).read_text()),
         **dashboards.generated(),
     }
-
-
-def _crds() -> dict[Path, str]:
-    return {Path("crds") / f"{GROUP}_{kind.plural}.yaml": _definition(kind) for kind in KINDS}
+    return made | chart_files.generated(ROOT, made)
 
 
 def _definition(kind: Kind) -> str:
     return _HEADER + yaml.safe_dump(definition(kind), sort_keys=False, allow_unicode=True, width=120)
-
-
-def _chart(crds: Mapping[Path, str]) -> dict[Path, str]:
-    """The generated files of the chart, among them a template for every CRD."""
-    values = (ROOT / chart_files.VALUES).read_text()
-    templates = {
-        chart_files.template_path(path.name): chart_files.crd_template(path.name, text) for path, text in crds.items()
-    }
-    return {
-        **templates,
-        chart_files.SCHEMA: chart_files.schema(values),
-        chart_files.README: chart_files.with_table((ROOT / chart_files.README).read_text(), values),
-    }
 
 
 def differences(root: Path = ROOT) -> str:
