@@ -7,7 +7,6 @@ uses as granted and not used: those are named here, with the reason.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -22,14 +21,13 @@ from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.conftest import Images
 from tests.e2e.node import Node
 from tests.e2e.objects import because, has_exited, is_running
-from tests.e2e.release import NAMESPACE, Release, account_name, confined
+from tests.e2e.permissions import Permission, granted, used
+from tests.e2e.release import NAMESPACE, Release, confined
 
 pytestmark = pytest.mark.feature("K1", "K3")
 AGENT = "tallyman-agent"
 ALONE = {"agent": {"standalone": True}, "manager": {"enabled": False}}
 SMOKE_SECONDS = 150.0
-Permission = tuple[str, str, str]
-"""Namespace (empty for all), resource with its group, verb."""
 UNUSED: dict[Permission, str] = {
     ("", "containernodes.tallyman.dev", "get"): "the agent does not register its node yet",
     ("", "containernodes.tallyman.dev", "create"): "the agent does not register its node yet",
@@ -71,49 +69,12 @@ def agent(release: Release, node: Node, tmp_path_factory: pytest.TempPathFactory
         directory,
         release.kubeconfig(AGENT, directory / "kubeconfig"),
         node.containerd,
+        settings={"TALLYMAN_LEASE_NAMESPACE": NAMESPACE},
         wrapper=confined(release.object("DaemonSet", AGENT)),
     )
     made.start()
     yield made
     made.stop()
-
-
-def granted(release: Release, account: str) -> set[Permission]:
-    """What the roles that are bound to an account allow."""
-    objects = release.objects()
-    roles = {(one["kind"], one["metadata"]["name"]): one for one in objects if one["kind"] in {"Role", "ClusterRole"}}
-    bindings = [one for one in objects if one["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
-    return {
-        permission
-        for binding in bindings
-        if any(subject["name"] == account for subject in binding["subjects"])
-        for permission in _allowed(roles[binding["roleRef"]["kind"], binding["roleRef"]["name"]])
-    }
-
-
-def _allowed(role: dict[str, Any]) -> Iterator[Permission]:
-    namespace = role["metadata"].get("namespace", "")
-    for rule in role["rules"]:
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
-                for verb in rule["verbs"]:
-                    yield namespace, _named(resource, group), verb
-
-
-def _named(resource: str, group: str) -> str:
-    return f"{resource}.{group}" if group else resource
-
-
-def used(audit: Audit, account: str, permissions: set[Permission]) -> tuple[set[Permission], list[str]]:
-    """Which of the permissions an account has used, and what it asked for without one of them."""
-    taken, refused = set(), []
-    for request in audit.requests(account_name(account)):
-        named = _named(request.resource, request.group)
-        wanted = {("", named, request.verb), (request.namespace, named, request.verb)} & permissions
-        taken |= wanted
-        if not wanted or not request.allowed:
-            refused.append(f"{request.verb} {named} {request.namespace}/{request.name}")
-    return taken, refused
 
 
 def test_a_whole_life_takes_the_permissions_of_the_chart_and_no_others(
