@@ -101,3 +101,11 @@ def confined(workload: Manifest, *, without: str = "") -> tuple[str, ...]:
     assert context["drop"] == ["ALL"]
     kept = [f"+{name.lower()}" for name in context.get("add", []) if name != without]
     return ("setpriv", f"--bounding-set={','.join(['-all', *kept])}", "--inh-caps=-all", "--")
+
+
+def arguments(workload: Manifest, **variables: str) -> list[str]:
+    """What the first container of a workload is told, with its variables filled in."""
+    told = list(workload["spec"]["template"]["spec"]["containers"][0]["args"])
+    for name, value in variables.items():
+        told = [one.replace(f"$({name})", value) for one in told]
+    return told
