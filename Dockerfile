@@ -1,4 +1,4 @@
-# The agent's image: wheels are built in the first stage, the second has neither compiler nor pip.
+# The image of agent and manager: wheels are built in the first stage, the second has neither compiler nor pip.
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
@@ -23,8 +23,9 @@ LABEL org.opencontainers.image.title="tallyman" \
 RUN pip uninstall -y -q pip setuptools wheel 2>/dev/null || true
 COPY --from=build /opt/tallyman /opt/tallyman
 ENV PATH=/opt/tallyman/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# The agent talks to containerd's socket and looks into images as root; see docs/agent.md for what it needs and why.
+# The agent talks to containerd's socket and looks into images as root; docs/install.md says what it needs and why. The manager needs
+# nothing of that: the chart runs it as user 65532.
 USER 0:0
-EXPOSE 9464
+EXPOSE 9464 9465 9443
 ENTRYPOINT ["tallyman"]
 CMD ["agent"]

@@ -10,6 +10,8 @@ import json
 import os
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,12 +39,24 @@ def login() -> kopf.ConnectionInfo:
     """
     settings = kopf.OperatorSettings()
     try:
-        info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+        info = _service_account(settings) or kopf.login_with_kubeconfig(settings=settings)
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, kopf.LoginError) as error:
         raise errors.Forbidden(f"the kubeconfig can't be used: {error}; check KUBECONFIG") from error
     if info is None:
         raise errors.Forbidden("no credentials for the API server: set KUBECONFIG or run with a service account")
     return info
+
+
+def _service_account(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo | None:
+    """Credentials of the Pod's service account, at the address that the kubelet tells every container.
+
+    Not at the cluster's DNS name: an agent in the node's network asks the node's resolver, which does not know it.
+    """
+    info = kopf.login_with_service_account(settings=settings)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if info is None or not host:
+        return info
+    return replace(info, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 class Client:

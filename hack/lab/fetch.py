@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hack.lab import apiserver_build, containerd_release, guest
 from hack.lab import control_plane_programs as programs
+from hack.lab.debian_root import python_root
 from hack.lab.example_images import busybox
 from hack.lab.progress import Progress
 from hack.lab.registry_daemon import registry_program
+from hack.lab.wheels import wheelhouse
+
+PROJECT = Path(__file__).parents[2]
 
 
 def fetch(progress: Progress) -> None:
@@ -20,6 +26,9 @@ def fetch(progress: Progress) -> None:
     with progress.step("fetch the registry and the example images"):
         registry_program()
         busybox()
+    with progress.step("make a small Debian for the image, and fetch what it is made of"):
+        python_root()
+        wheelhouse(PROJECT)
     if guest.is_possible():
         with progress.step("fetch a guest kernel, for cgroup v2"):
             guest.fetch()
