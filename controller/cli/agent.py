@@ -17,8 +17,8 @@ import click
 from controller import log, metrics
 from controller.agent.agent import Agent
 from controller.agent.settings import Settings
-from controller.cli.node_options import node_options
 from controller.api.events import START_FAILURES
+from controller.cli.node_options import node_options
 from controller.cli.version import VERSION
 
 _option = partial(click.option, show_envvar=True)
