@@ -66,6 +66,9 @@ class Cluster:
     def install_definitions(self) -> None:
         self.kubectl("apply", "--server-side", "-f", str(CRDS))
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+
+    def make_lease_namespace(self) -> None:
+        """The namespace in which agents and managers keep their Leases; a release of the chart brings its own."""
         self.core.create_namespace({"metadata": {"name": LEASE_NAMESPACE}})
 
     def namespace(self, image: str) -> "Namespace":

@@ -88,6 +88,7 @@ def cluster(parts_directory: Path, audit: Audit) -> Iterator[Cluster]:
     with lab.control_plane(parts_directory / "cluster", extra_arguments=audit.arguments()) as plane:
         made = Cluster(plane)
         made.install_definitions()
+        made.make_lease_namespace()
         yield made
 
 
