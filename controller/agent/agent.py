@@ -105,7 +105,12 @@ class Agent:
         self._dependencies = DependencyKeeper(self._api, self._declared, self._observed, self._queue.add)
         self._policy = PolicyKeeper(settings.policy_file, self._policy_changed)
         leases = Leases(self._client, settings.lease_namespace)
-        self._heartbeat = Heartbeat(leases, settings.node_name, lambda: not self._freshness.unready())
+        self._heartbeat = Heartbeat(
+            leases,
+            settings.node_name,
+            lambda: not self._freshness.unready(),
+            duration=settings.lease_duration_seconds,
+        )
         here = node.discover(settings)
         self._remains = Remains(settings.containerd_namespace, here.facts.cgroup_parent, settings.host_root)
         self._exposition = self._make_exposition()

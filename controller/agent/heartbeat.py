@@ -11,14 +11,14 @@ from collections.abc import Callable
 from time import monotonic
 
 from controller import log, metrics
-from controller.api.node import LEASE_DURATION_SECONDS, LEASE_RENEW_SECONDS, lease_name
+from controller.api.node import LEASE_DURATION_SECONDS, LEASE_RENEWALS, lease_name
 from controller.kube.errors import Conflict, KubeError, NotFound, Unavailable
 from controller.kube.leases import Claim, Leases, Owner
 
 RETRY_SECONDS = 2.0
 """Pause after a renewal that failed, and between looks at an agent that is not well: several fit into a lease's duration."""
-REQUEST_SECONDS = 8.0
-"""A request that takes longer is given up, so that another one is in time."""
+REQUEST_PART = 0.2
+"""A request that takes longer than this part of the lease's duration is given up, so that another one is in time."""
 _log = log.get(__name__)
 
 
@@ -26,9 +26,18 @@ class Heartbeat:
     """Renews the Lease of one node."""
 
     def __init__(
-        self, leases: Leases, node: str, well: Callable[[], bool], clock: Callable[[], float] = monotonic
+        self,
+        leases: Leases,
+        node: str,
+        well: Callable[[], bool],
+        clock: Callable[[], float] = monotonic,
+        *,
+        duration: int = LEASE_DURATION_SECONDS,
     ) -> None:
         self._clock = clock
+        self._duration = duration
+        self._interval = duration / LEASE_RENEWALS
+        self._retry = min(RETRY_SECONDS, self._interval)
         self._leases = leases
         self._node = node
         self._well = well
@@ -55,7 +64,7 @@ class Heartbeat:
 
         While it is not so, what the cluster wrote about a lost node is left as it is, or the two would contradict each other.
         """
-        in_force = self._renewed_at is not None and self._clock() - self._renewed_at < LEASE_DURATION_SECONDS
+        in_force = self._renewed_at is not None and self._clock() - self._renewed_at < self._duration
         return in_force or self._unheard
 
     async def run(self) -> None:
@@ -66,7 +75,7 @@ class Heartbeat:
                 pause = await self._beat()
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the Lease must not end the agent
                 self._tell(f"{type(error).__name__}: {error}")
-                pause = RETRY_SECONDS
+                pause = self._retry
             await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
@@ -81,30 +90,31 @@ class Heartbeat:
         """Renew the Lease once if it is to be; returns the seconds until the next beat."""
         owner = self._owner
         if owner is None or not self._well():
-            return RETRY_SECONDS
+            return self._retry
         try:
-            await self._renew(Claim(lease_name(self._node), self._node, LEASE_DURATION_SECONDS, owner))
+            await self._renew(Claim(lease_name(self._node), self._node, self._duration, owner))
         except Unavailable as error:
             self._tell(str(error))
-            return RETRY_SECONDS
+            return self._retry
         except KubeError as error:
             self._unheard = isinstance(error, NotFound)
             self._tell(str(error))
-            return LEASE_RENEW_SECONDS
+            return self._interval
         self._renewed_at, self._unheard = self._clock(), False
         metrics.lease_renewed(time.time())
         self._tell("")
-        return LEASE_RENEW_SECONDS
+        return self._interval
 
     async def _renew(self, claim: Claim) -> None:
+        seconds = self._duration * REQUEST_PART
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with asyncio.timeout(seconds):
                 try:
                     await self._leases.renew(claim)
                 except NotFound:
                     await self._leases.make(claim)
         except TimeoutError as error:
-            raise Unavailable(f"the API server does not answer within {REQUEST_SECONDS:.0f} s") from error
+            raise Unavailable(f"the API server does not answer within {seconds:g} s") from error
         except Conflict as error:
             raise Unavailable(f"somebody else made the Lease just now: {error}") from error
 

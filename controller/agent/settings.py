@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from controller.api.node import DEFAULT_LEASE_NAMESPACE, DEFAULT_MAX_CONTAINERS
+from controller.api.node import DEFAULT_LEASE_NAMESPACE, DEFAULT_MAX_CONTAINERS, LEASE_DURATION_SECONDS
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,5 @@ class Settings:
     """Bytes that are not for containers."""
     lease_namespace: str = DEFAULT_LEASE_NAMESPACE
     """Namespace of the Lease that is the node's heartbeat."""
+    lease_duration_seconds: int = LEASE_DURATION_SECONDS
+    """For how long the node lives, as far as others know, when its Lease is not renewed."""

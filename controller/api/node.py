@@ -35,7 +35,8 @@ OUT_OF_SERVICE_TAINT: Final = "node.kubernetes.io/out-of-service"
 DEFAULT_LEASE_NAMESPACE: Final = "tallyman-system"
 LEASE_DURATION_SECONDS: Final = 40
 """A node whose Lease was not renewed for so long counts as lost."""
-LEASE_RENEW_SECONDS: Final = 10
+LEASE_RENEWALS: Final = 4
+"""So many renewals are due within the duration of a Lease."""
 DEFAULT_MAX_CONTAINERS: Final = 250
 
 

@@ -228,6 +228,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     reserved_cpu: Decimal,
     reserved_memory: Decimal,
     lease_namespace: str,
+    lease_duration_seconds: int,
 ) -> None:
     """Run this node's agent: reconcile the Containers bound to it with its containerd."""
     log.configure(log_level, log_format)
@@ -262,6 +263,7 @@ def agent(  # noqa: PLR0917 - click passes by name
         reserved_cpu=reserved_cpu,
         reserved_memory=reserved_memory,
         lease_namespace=lease_namespace,
+        lease_duration_seconds=lease_duration_seconds,
     )
     try:
         asyncio.run(_run(settings))

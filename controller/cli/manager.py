@@ -12,6 +12,7 @@ import click
 
 from controller import log, metrics
 from controller.api.node import DEFAULT_LEASE_NAMESPACE
+from controller.cli.election_options import election_options, election_timing
 from controller.cli.options import address, log_options, namespace, option
 from controller.cli.version import VERSION
 from controller.cli.webhook_options import admission_settings, webhook_options
@@ -82,6 +83,7 @@ from controller.manager.settings import Settings
     show_default=True,
     help="Age of the last good list from which on the manager is unwell.",
 )
+@election_options
 @webhook_options
 @log_options
 def manager(  # noqa: PLR0917 - click passes by name
@@ -93,6 +95,9 @@ def manager(  # noqa: PLR0917 - click passes by name
     lost_deletion_seconds: float,
     list_seconds: float,
     stale_seconds: float,
+    leader_lease_seconds: int,
+    leader_renew_seconds: float,
+    leader_retry_seconds: float,
     log_level: str,
     log_format: log.Format,
     **webhook: Any,
@@ -103,6 +108,11 @@ def manager(  # noqa: PLR0917 - click passes by name
     settings = Settings(
         name=name,
         lease_namespace=lease_namespace,
+        election=election_timing(
+            lease_seconds=leader_lease_seconds,
+            renew_seconds=leader_renew_seconds,
+            retry_seconds=leader_retry_seconds,
+        ),
         metrics_host=metrics_address[0],
         metrics_port=metrics_address[1],
         binds_at_once=binds_at_once,

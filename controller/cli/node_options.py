@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from controller.api import quantity
-from controller.api.node import DEFAULT_LEASE_NAMESPACE, DEFAULT_MAX_CONTAINERS, OWN_LABELS
+from controller.api.node import DEFAULT_LEASE_NAMESPACE, DEFAULT_MAX_CONTAINERS, LEASE_DURATION_SECONDS, OWN_LABELS
 from controller.api.scalars import label_key_problem, label_value_problem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -84,6 +84,14 @@ _OPTIONS = (
         show_default=True,
         callback=_namespace,
         help="Namespace of the Lease that is this node's heartbeat.",
+    ),
+    _option(
+        "--lease-duration-seconds",
+        envvar="TALLYMAN_LEASE_DURATION_SECONDS",
+        type=click.IntRange(4, 600),
+        default=LEASE_DURATION_SECONDS,
+        show_default=True,
+        help="Seconds without a renewal of that Lease after which this node counts as lost; it is renewed four times as often.",
     ),
 )
 

@@ -58,7 +58,7 @@ class Manager:
         self._settings = settings
         self._client = Client(shared_metrics.api_request)
         lease = ElectionLease(self._client, settings.lease_namespace, ELECTION)
-        self._leader = Leader(lease, f"{settings.name}_{uuid.uuid4().hex[:12]}")
+        self._leader = Leader(lease, f"{settings.name}_{uuid.uuid4().hex[:12]}", settings.election)
         self._writer = Client(shared_metrics.api_request, permit=self._leader.permit)
         self._recorder = Recorder(self._writer, settings.name)
         self._freshness = probes.Freshness(SOURCES, settings.stale_seconds)

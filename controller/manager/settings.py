@@ -1,9 +1,10 @@
 """What a manager was told: one value for all of its parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.api.node import DEFAULT_LEASE_NAMESPACE
 from controller.manager.admission_settings import AdmissionSettings
+from controller.manager.leader import Timing
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Settings:
     """What it is called in Events and, with something unique added, in the Lease."""
     lease_namespace: str = DEFAULT_LEASE_NAMESPACE
     """Where the nodes' Leases are, and the one by which a leader is elected."""
+    election: Timing = field(default_factory=Timing)
+    """How long a leader leads without a word, and how long others wait for it."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9465
     binds_at_once: int = 16

@@ -57,17 +57,19 @@ class FakeLeases:
 class Bench:
     """A heartbeat and its surroundings."""
 
-    def __init__(self) -> None:
+    def __init__(self, duration: int) -> None:
         self.leases = FakeLeases()
         self.well = True
-        self.heartbeat = Heartbeat(cast(Leases, self.leases), "node-a", lambda: self.well, virtual_time.now)
+        self.heartbeat = Heartbeat(
+            cast(Leases, self.leases), "node-a", lambda: self.well, virtual_time.now, duration=duration
+        )
 
 
-def beat(script: Callable[[Bench], Awaitable[None]]) -> Bench:
+def beat(script: Callable[[Bench], Awaitable[None]], duration: int = LEASE_DURATION_SECONDS) -> Bench:
     """Let a heartbeat go on while the script does what it does."""
 
     async def main() -> Bench:
-        bench = Bench()
+        bench = Bench(duration)
         running = asyncio.create_task(bench.heartbeat.run())
         await script(bench)
         assert not running.done()
@@ -98,6 +100,22 @@ def test_the_lease_is_made_and_renewed_several_times_within_its_duration() -> No
     claim = bench.leases.claims[0]
     assert (claim.name, claim.holder, claim.duration_seconds) == ("tallyman-node-node-a", "node-a", 40)
     assert claim.owner == OWNER
+
+
+def test_a_shorter_duration_is_claimed_and_renewed_as_often_within_it() -> None:
+    async def script(bench: Bench) -> None:
+        await _registered(bench)
+        await asyncio.sleep(60)
+        assert bench.heartbeat.heard()
+        bench.leases.hangs = True
+        await asyncio.sleep(8)
+        assert not bench.heartbeat.heard()
+
+    bench = beat(script, duration=8)
+
+    gaps = [later - earlier for earlier, later in pairwise([*bench.leases.made, *bench.leases.renewed])]
+    assert 1.8 <= min(gaps) <= max(gaps) <= 2.2
+    assert {claim.duration_seconds for claim in bench.leases.claims} == {8}
 
 
 def test_without_an_object_of_the_node_nothing_is_renewed() -> None:

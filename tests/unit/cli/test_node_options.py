@@ -32,6 +32,7 @@ def test_what_is_not_said_has_a_default() -> None:
         "reserved_cpu": 0,
         "reserved_memory": 0,
         "lease_namespace": "tallyman-system",
+        "lease_duration_seconds": 40,
     }
 
 
