@@ -48,9 +48,10 @@ class Leases:
         self.namespace = namespace
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
-    async def list(self) -> list[Body]:
-        """All Leases of the namespace, as they are now."""
-        answer = await self._client.get(self._collection)
+    async def list(self, name: str = "") -> list[Body]:
+        """All Leases of the namespace, as they are now; with a name, that one alone, if there is one."""
+        query = {"fieldSelector": f"metadata.name={name}"} if name else None
+        answer = await self._client.get(self._collection, query=query)
         return list(answer["items"] or [])
 
     async def renew(self, claim: Claim) -> Body:

@@ -1,11 +1,12 @@
 """Does what follows when a node is lost or gone: `nodelife` decides, this writes, one step of one Container at a time.
 
 Nothing is remembered that matters: each step is decided anew from the object as the API server has it, and written only if it
-still is so. Whoever leads next goes on where this one was killed.
+still is so. Whoever leads next goes on where this one was killed. The node's Lease is read after the object and before the write, and an
+agent that returns renews its Lease before it writes: so a step never contradicts one that has just come back.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ class Keeper:
         *,
         store: Store,
         heartbeats: Heartbeats,
+        ask: Callable[[str], Awaitable[None]],
         containers: Containers,
         nodes: ContainerNodes,
         displace: Callable[[Mapping[Key, str]], None],
@@ -49,6 +51,7 @@ class Keeper:
     ) -> None:
         self._store = store
         self._heartbeats = heartbeats
+        self._ask = ask
         self._containers = containers
         self._nodes = nodes
         self._displace = displace
@@ -156,6 +159,7 @@ class Keeper:
         try:
             body = await self._nodes.get(name)
             record = records.node(body)
+            await self._ask(name)
             if self._life(name).phase not in _SILENT or not _still_trusted(record):
                 return
             patch = statuses.agent_lost(body, AGENT_SILENT, datetime.now(UTC))
@@ -173,6 +177,8 @@ class Keeper:
         try:
             body = await self._containers.get(*key)
             record = records.container(body)
+            if record.home is not None:
+                await self._ask(record.home)
             life = self._life(record.home)
             step = nodelife.step(record, life, self._release_after, self._marked.get(record.home or "", ()))
             if step in (None, Step.REBIND) or (record.home is None and step is not Step.RELEASE):

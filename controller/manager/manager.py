@@ -71,6 +71,7 @@ class Manager:
         self._keeper = Keeper(
             store=self._store,
             heartbeats=self._monitor.heartbeats,
+            ask=self._monitor.ask,
             containers=containers,
             nodes=ContainerNodes(self._writer),
             displace=self._binder.displace,

@@ -18,7 +18,8 @@ BLIND_SECONDS: Final = 10.0
 """So much later than usual a list may come before what it has missed counts for nobody."""
 _PREFIX: Final = lease_name("")
 _log = log.get(__name__)
-ListLeases = Callable[[], Awaitable[Iterable[Mapping[str, Any]]]]
+ListLeases = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
+"""Lists the Lease of this name, or all of them when it is empty."""
 
 
 class Monitor:
@@ -51,8 +52,17 @@ class Monitor:
                 self._trouble = str(error)
             await asyncio.sleep(self._seconds)
 
+    async def ask(self, name: str) -> None:
+        """Read one node's Lease now: a node is not taken for silent because the last list is some seconds old.
+
+        Raises:
+            KubeError: that could not be done.
+        """
+        for node, beat in _beats(await self._leases(lease_name(name))):
+            self.heartbeats.heard(node, beat, self._clock())
+
     async def _look(self) -> None:
-        beats = dict(_beats(await self._leases()))
+        beats = dict(_beats(await self._leases("")))
         names = {*self._store.homes(), *(node.name for node in self._store.nodes())}
         self.heartbeats.listed(beats, names, self._clock())
         self._store.set_lost(self.heartbeats.silent())

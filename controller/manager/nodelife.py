@@ -83,6 +83,12 @@ class Heartbeats:
             self._heard[name] = known if known is not None and same else _Heard(beat, now)
         self._listed_at = now
 
+    def heard(self, name: str, beat: Beat, now: float) -> None:
+        """Take in one node's Lease, read between two lists. That it has not changed says nothing new."""
+        known = self._heard.get(name)
+        if known is None or known.beat != beat:
+            self._heard[name] = _Heard(beat, now)
+
     def silent_for(self, name: str) -> float | None:
         """Since how many seconds the node has been silent, as of the last list; None when it is not, or not known yet."""
         heard = self._heard.get(name)

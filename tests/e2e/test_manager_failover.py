@@ -126,7 +126,7 @@ def test_a_leader_whose_lease_is_taken_away_writes_no_more(
     leader, standby = _leader(managers)
     standby.kill()
     cluster.coordination.patch_namespaced_lease(
-        LEASE, "tallyman-system", {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 30}}
+        LEASE, "tallyman-system", {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 10}}
     )
     waiting.until(lambda: not leader.leads(), "it leads no more")
     before = value(leader, "tallyman_api_requests_total", verb="PATCH")

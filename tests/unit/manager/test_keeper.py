@@ -84,6 +84,25 @@ def test_a_node_that_is_back_is_left_to_its_agent() -> None:
     run(main())
 
 
+@pytest.mark.feature("K2")
+def test_a_node_that_came_back_since_the_last_list_is_left_to_its_agent() -> None:
+    async def main() -> None:
+        server = _server(bound("web", "node-a"), bound("late", "node-a", reschedule="WhenNodeGone"))
+        manager = await _leading(server)
+        await manager.hear_for(SILENCE, "node-b")
+        manager.renewed.add("node-a")
+        server.put(node("node-a"))
+        server.put(bound("web", "node-a"))
+        writes = len(server.writes)
+        server.remove(path_of(node("node-a")))
+        await settle(3)
+        assert len(server.writes) == writes
+        assert _home(server.get("late")) == ("node-a", "node-a")
+        await manager.stop()
+
+    run(main())
+
+
 def test_who_writes_statuses_is_not_contradicted_even_without_a_heartbeat() -> None:
     async def main() -> None:
         server = _server(bound("web", "node-a"))

@@ -19,10 +19,10 @@ class FakeLeases:
         self.items: list[dict[str, Any]] = []
         self.away = False
 
-    async def list(self) -> list[dict[str, Any]]:
+    async def list(self, name: str = "") -> list[dict[str, Any]]:
         if self.away:
             raise errors.Unavailable("the API server is away")
-        return self.items
+        return [one for one in self.items if name in ("", one["metadata"]["name"])]
 
 
 def _monitor(leases: FakeLeases, store: Store, listed: list[float]) -> Monitor:
@@ -87,6 +87,28 @@ def test_an_outage_of_the_api_server_makes_nobody_lost() -> None:
         assert monitor.heartbeats.silent() == frozenset()
         await asyncio.sleep(15)
         assert monitor.heartbeats.silent() == {"node-a"}
+        task.cancel()
+
+    run(main())
+
+
+@pytest.mark.feature("K2")
+def test_who_was_renewed_since_the_last_list_is_heard_when_asked_for() -> None:
+    async def main() -> None:
+        leases, store = FakeLeases(), Store()
+        store.put_node(node())
+        leases.items = [lease("node-a", "then"), lease("node-b", "then")]
+        monitor = _monitor(leases, store, [])
+        task = asyncio.create_task(monitor.run())
+        await asyncio.sleep(50.5)
+        assert monitor.heartbeats.silent() == {"node-a", "node-b"}
+        await monitor.ask("node-a")
+        assert monitor.heartbeats.silent() == {"node-a", "node-b"}, "nothing has changed"
+        leases.items = [lease("node-a", "now"), lease("node-b", "now")]
+        await monitor.ask("node-a")
+        assert monitor.heartbeats.silent() == {"node-b"}
+        await monitor.ask("node-z")
+        assert monitor.heartbeats.silent() == {"node-b"}
         task.cancel()
 
     run(main())

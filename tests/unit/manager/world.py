@@ -31,6 +31,8 @@ class Manager:
         self.store = Store()
         self.heartbeats = Heartbeats(LIST_SECONDS + 10)
         self.told: list[tuple[str, str, str]] = []
+        self.renewed: set[str] = set()
+        """Nodes that have renewed their Leases since the last list."""
         client = cast("Client", self.client)
         containers = Containers(client)
         teller = Teller(self.store, containers, self._announce)
@@ -38,6 +40,7 @@ class Manager:
         self.keeper = Keeper(
             store=self.store,
             heartbeats=self.heartbeats,
+            ask=self._ask,
             containers=containers,
             nodes=ContainerNodes(client),
             displace=self.binder.displace,
@@ -67,6 +70,10 @@ class Manager:
 
     def _announce(self, record: ContainerRecord, reason: Reason, message: str) -> None:
         self.told.append((record.key[1], reason, message))
+
+    async def _ask(self, name: str) -> None:
+        if name in self.renewed:
+            self.heartbeats.heard(name, Beat(f"since {now()}", LEASE_SECONDS), now())
 
     def hear(self, *alive: str) -> None:
         """A list of Leases, in which those of these nodes have been renewed."""
