@@ -14,8 +14,6 @@ from controller.kube.errors import KubeError
 from controller.manager.nodelife import Beat, Heartbeats
 from controller.manager.store import Store
 
-BLIND_SECONDS: Final = 10.0
-"""So much later than usual a list may come before what it has missed counts for nobody."""
 _PREFIX: Final = lease_name("")
 _log = log.get(__name__)
 ListLeases = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
@@ -33,7 +31,7 @@ class Monitor:
         listed: Callable[[], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.heartbeats = Heartbeats(seconds + BLIND_SECONDS)
+        self.heartbeats = Heartbeats(seconds)
         self._leases = leases
         self._store = store
         self._seconds = seconds

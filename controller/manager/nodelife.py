@@ -22,6 +22,8 @@ from controller.manager.records import ContainerRecord, NodeRecord
 
 LONGEST_DURATION: Final = 600.0
 """No Lease may ask for more."""
+BLIND_PART: Final = 0.25
+"""A list may come later than usual by this part of a Lease's duration before what it has missed counts for nobody."""
 
 
 class Phase(StrEnum):
@@ -61,8 +63,8 @@ class _Heard:
 class Heartbeats:
     """When each node was last heard of."""
 
-    def __init__(self, blind_seconds: float) -> None:
-        self._blind_seconds = blind_seconds
+    def __init__(self, list_seconds: float) -> None:
+        self._list_seconds = list_seconds
         self._heard: dict[str, _Heard] = {}
         self._listed_at: float | None = None
 
@@ -73,15 +75,18 @@ class Heartbeats:
 
     def listed(self, beats: Mapping[str, Beat], names: Iterable[str], now: float) -> None:
         """Take in a good list of Leases. `names` are the nodes that are to be known, those without a Lease too."""
-        blind = self._listed_at is not None and now - self._listed_at > self._blind_seconds
-        before = {} if blind else self._heard
-        self._heard = {}
+        gap = 0.0 if self._listed_at is None else now - self._listed_at
+        before, self._heard = self._heard, {}
         for name in {*names, *beats}:
             known, beat = before.get(name), beats.get(name)
-            same = known is not None and (beat is None or beat == known.beat)
+            same = known is not None and (beat is None or beat == known.beat) and not self._was_blind(known, gap)
             # NB: a Lease that was deleted is silent since its last change.
             self._heard[name] = known if known is not None and same else _Heard(beat, now)
         self._listed_at = now
+
+    def _was_blind(self, known: _Heard, gap: float) -> bool:
+        """Whether so long was not listed that the node may have renewed in vain: then it has all of its time once more."""
+        return gap > self._list_seconds + _duration(known.beat) * BLIND_PART
 
     def heard(self, name: str, beat: Beat, now: float) -> None:
         """Take in one node's Lease, read between two lists. That it has not changed says nothing new."""
@@ -94,13 +99,16 @@ class Heartbeats:
         heard = self._heard.get(name)
         if heard is None or self._listed_at is None:
             return None
-        duration = min(heard.beat.duration, LONGEST_DURATION) if heard.beat is not None else LEASE_DURATION_SECONDS
-        over = self._listed_at - heard.changed_at - duration
+        over = self._listed_at - heard.changed_at - _duration(heard.beat)
         return over if over >= 0 else None
 
     def silent(self) -> frozenset[str]:
         """All nodes that are silent."""
         return frozenset(name for name in self._heard if self.silent_for(name) is not None)
+
+
+def _duration(beat: Beat | None) -> float:
+    return min(beat.duration, LONGEST_DURATION) if beat is not None else float(LEASE_DURATION_SECONDS)
 
 
 def life(record: NodeRecord | None, silent_for: float | None) -> Life:

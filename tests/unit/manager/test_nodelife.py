@@ -10,7 +10,7 @@ from controller.manager import records
 from controller.manager.nodelife import LONGEST_DURATION, Beat, Heartbeats, Life, Phase, Step, life, step
 from tests.unit.manager.objects import bound, container, node, running, taint
 
-BLIND = 15.0
+LISTS = 5.0
 RELEASE_AFTER = 300.0
 FENCED = taint("node.kubernetes.io/out-of-service")
 MOVES: dict[str, Any] = {"reschedule": "WhenNodeGone"}
@@ -24,7 +24,7 @@ RESET_STATUS = {"state": "Pending", "conditions": [{"type": "Ready", "status": "
 
 def _heard(*lists: tuple[float, str | None], names: tuple[str, ...] = ("node-a",), duration: float = 40) -> Heartbeats:
     """Heartbeats after lists at these times, in which the node's Lease had this version (None: there was none)."""
-    made = Heartbeats(BLIND)
+    made = Heartbeats(LISTS)
     for at, version in lists:
         made.listed({} if version is None else {"node-a": Beat(version, duration)}, names, at)
     return made
@@ -68,6 +68,12 @@ def test_a_lease_says_itself_how_long_it_may_not_change() -> None:
     assert _heard(*lists, duration=1e9).silent_for("node-a") == 0
 
 
+def test_a_short_lease_does_not_end_in_a_short_outage() -> None:
+    lists = [(0, "1"), (5, "1"), (14, "1")]
+    assert _heard(*lists, duration=12).silent_for("node-a") is None
+    assert _heard(*lists, (19, "1"), (24, "1"), (29, "1"), duration=12).silent_for("node-a") == 3
+
+
 def test_a_node_is_known_by_its_lease_alone_and_forgotten_with_it() -> None:
     heard = _heard(*_every(5, "1", until=40), names=())
     assert heard.silent() == {"node-a"}
@@ -78,7 +84,7 @@ def test_a_node_is_known_by_its_lease_alone_and_forgotten_with_it() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.booleans()), min_size=1, max_size=60))
 def test_a_node_is_silent_no_sooner_than_its_duration_after_it_was_heard(pauses: list[tuple[float, bool]]) -> None:
-    heard, now, version, changed_at = Heartbeats(BLIND), 0.0, 0, 0.0
+    heard, now, version, changed_at = Heartbeats(LISTS), 0.0, 0, 0.0
     for pause, renewed in pauses:
         now += pause
         if renewed or version == 0:

@@ -29,7 +29,7 @@ class Manager:
         self.server = server
         self.client = FakeClient(server)
         self.store = Store()
-        self.heartbeats = Heartbeats(LIST_SECONDS + 10)
+        self.heartbeats = Heartbeats(LIST_SECONDS)
         self.told: list[tuple[str, str, str]] = []
         self.renewed: set[str] = set()
         """Nodes that have renewed their Leases since the last list."""
