@@ -124,14 +124,15 @@ def _resources_hash(spec: ContainerSpec) -> str:
 def belongs(body: Mapping[str, Any], node: str) -> bool:
     """Whether an object is this node's to run.
 
-    `nodeName` decides, whatever became of the label. One that carries our label and names another node is ours only to say that
-    a container can't be moved, and no longer once the other node's agent speaks for it.
+    The node that the status names has the container, whatever became of `nodeName` and label since: its agent says that a container
+    can't be moved, and no other begins one. Only who resets the status moves it. Before there is a status `nodeName` decides; one that
+    carries our label and names another node is ours to say so.
     """
+    told = (body.get("status") or {}).get("nodeName")
+    if told is not None:
+        return bool(told == node)
     named = (body.get("spec") or {}).get("nodeName")
-    if named is not None and named == node:
-        return True
-    labelled = (body["metadata"].get("labels") or {}).get(NODE_LABEL) == node
-    return labelled and (named is None or (body.get("status") or {}).get("nodeName") in (None, node))
+    return named == node or (body["metadata"].get("labels") or {}).get(NODE_LABEL) == node
 
 
 Changed = Callable[[Declared | None, Declared | None], None]

@@ -2,7 +2,7 @@
 
 A container moves when the cluster takes its node for gone: its status is reset first, so that it speaks of no node, and then it is bound
 anew. The former node, should it ever come back, finds an object that names another node and a status that does not name it. Where the
-status still names it, `nodeName` was changed by hand while the container ran: that moves nothing.
+status still names it, `nodeName` was changed by hand while the container ran: that moves nothing, and the object is this node's still.
 """
 
 from collections.abc import Mapping

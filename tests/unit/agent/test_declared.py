@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from controller.agent.declared import DeclaredStore, parse_object
-from controller.api.container import FINALIZER, ImagePullPolicy
+from controller.agent.declared import DeclaredStore, belongs, parse_object
+from controller.api.container import FINALIZER, NODE_LABEL, ImagePullPolicy
 from controller.api.reasons import Reason
 from tests.unit.agent.objects import FOREIGN, KEY, NODE, OTHER_UID, UID, body
 
@@ -149,3 +149,28 @@ def test_our_finalizer_is_told_from_others() -> None:
     assert parse_object(body(finalizers=(FOREIGN, FINALIZER)), NODE).ours
     assert not parse_object(body(finalizers=(FOREIGN,)), NODE).ours
     assert not parse_object(body(finalizers=()), NODE).ours
+
+
+@pytest.mark.feature("K1", "K2")
+@pytest.mark.parametrize(
+    ("named", "label", "told", "is_ours"),
+    [
+        pytest.param(NODE, NODE, None, True, id="bound to us"),
+        pytest.param(NODE, None, None, True, id="bound to us by name alone"),
+        pytest.param(None, NODE, None, True, id="bound to us by label alone"),
+        pytest.param(NODE, NODE, NODE, True, id="ours for long"),
+        pytest.param(None, None, NODE, True, id="ours, and unbound by hand"),
+        pytest.param("node-b", NODE, NODE, True, id="ours, with another name by hand"),
+        pytest.param("node-b", "node-b", NODE, True, id="ours, bound to another node by hand"),
+        pytest.param("node-b", NODE, None, True, id="our label and another name, to say so"),
+        pytest.param("node-b", "node-b", None, False, id="reset and bound anew"),
+        pytest.param("node-b", "node-b", "node-b", False, id="another node's"),
+        pytest.param(NODE, NODE, "node-b", False, id="another node's, bound to us by hand"),
+        pytest.param("node-b", NODE, "node-b", False, id="another node's, with our label"),
+        pytest.param(None, None, None, False, id="nobody's"),
+    ],
+)
+def test_whose_an_object_is(named: str | None, label: str | None, told: str | None, is_ours: bool) -> None:
+    labels = {NODE_LABEL: label} if label else {}
+    made = {"metadata": {"labels": labels}, "spec": {"nodeName": named}, "status": {"nodeName": told}}
+    assert belongs(made, NODE) is is_ours

@@ -144,13 +144,3 @@ async def test_what_was_moved_is_removed_and_told_to_its_object() -> None:
     ((subject, news),) = told
     assert (subject.key, subject.uid, news.reason) == (KEY, UID, Reason.MOVED)
     assert "bound to node-b while node-a was away" in news.message
-
-
-@pytest.mark.feature("K1")
-async def test_what_was_bound_to_another_node_by_hand_is_left_alone_and_looked_at_again() -> None:
-    reconciler, acting, told = _of_another_node({"nodeName": NODE})
-
-    assert await reconciler.reconcile(KEY) == pytest.approx(60, abs=5)
-
-    assert acting.done == []
-    assert told == []
