@@ -41,7 +41,7 @@ _STATES = ("Pending", "Created", "Running", "Paused", "Restarting", "Exited", "R
 
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
-_build = Info(f"{PREFIX}_build", "Version of this agent.", registry=REGISTRY)
+_build = Info(f"{PREFIX}_build", "Version of this program.", registry=REGISTRY)
 _reconciles = Counter(f"{PREFIX}_reconcile", "Looks at an object, by how they ended.", ["result"], registry=REGISTRY)
 _reconcile_seconds = Histogram(
     f"{PREFIX}_reconcile_time_seconds", "Duration of a look at an object.", buckets=_SECONDS, registry=REGISTRY

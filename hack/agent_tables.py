@@ -1,31 +1,47 @@
-"""The tables of docs/agent.md, made from the command line's options and from the metrics' own help texts."""
+"""The tables of docs/agent.md and docs/manager.md, made from the command lines' options and from the metrics' own help texts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Metric
 
 from controller import metrics
 from controller.agent.container_metrics import FAMILIES
 from controller.cli.agent import agent
+from controller.cli.manager import manager
+from controller.manager import metrics as manager_metrics
 
 _OWN = "tallyman_"
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables as they should be, between their marks."""
-    tables = (("options", _options()), ("metrics", _metrics()), ("container metrics", _container_metrics()))
-    for name, lines in tables:
-        table = "\n".join(lines)
-        page = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>{table}\n\g<2>", page, flags=re.DOTALL)
+    """The agent's page with its tables as they should be, between their marks."""
+    return _put(_filled(page, agent, [metrics.REGISTRY]), "container metrics", _container_metrics())
+
+
+def with_manager_tables(page: str) -> str:
+    """The same of the manager's page. Of what it shares with the agent only its part is there."""
+    return _filled(page, manager, [manager_metrics.REGISTRY, metrics.REGISTRY], manager_metrics.NAMES)
+
+
+def _filled(
+    page: str, command: click.Command, registries: Sequence[CollectorRegistry], names: tuple[str, ...] = ("",)
+) -> str:
+    for name, lines in (("options", _options(command)), ("metrics", _metrics(registries, names))):
+        page = _put(page, name, lines)
     return page
 
 
-def _options() -> Iterator[str]:
+def _put(page: str, name: str, lines: Iterable[str]) -> str:
+    table = "\n".join(lines)
+    return re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>{table}\n\g<2>", page, flags=re.DOTALL)
+
+
+def _options(command: click.Command) -> Iterator[str]:
     yield "| Option | Variable | Default | Meaning |"
     yield "| --- | --- | --- | --- |"
-    for option in agent.params:
+    for option in command.params:
         if isinstance(option, click.Option) and isinstance(option.envvar, str):
             names = "/".join([*option.opts, *option.secondary_opts])
             yield f"| `{names}` | `{option.envvar}` | {_default(option)} | {option.help} |"
@@ -43,12 +59,14 @@ def _default(option: click.Option) -> str:
     )
 
 
-def _metrics() -> Iterator[str]:
+def _metrics(registries: Sequence[CollectorRegistry], names: tuple[str, ...]) -> Iterator[str]:
     yield "| Metric | Type | Labels | Meaning |"
     yield "| --- | --- | --- | --- |"
-    for metric in sorted(metrics.REGISTRY.collect(), key=lambda one: one.name):
-        if metric.name.startswith(_OWN):
-            yield f"| `{_exposed(metric)}` | {metric.type} | {_labels(metric.name)} | {metric.documentation} |"
+    found = [(metric, registry) for registry in registries for metric in registry.collect()]
+    for metric, registry in sorted(found, key=lambda one: one[0].name):
+        if metric.name.startswith(_OWN) and metric.name.startswith(names):
+            labels = _labels(registry, metric.name)
+            yield f"| `{_exposed(metric)}` | {metric.type} | {labels} | {metric.documentation} |"
 
 
 def _container_metrics() -> Iterator[str]:
@@ -65,8 +83,8 @@ def _exposed(metric: Metric) -> str:
     return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
 
 
-def _labels(name: str) -> str:
-    for collector in metrics.REGISTRY._collector_to_names:  # noqa: SLF001 - the library has no other way to them
+def _labels(registry: CollectorRegistry, name: str) -> str:
+    for collector in registry._collector_to_names:  # noqa: SLF001 - the library has no other way to them
         if getattr(collector, "_name", None) == name:
             return ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
     return ""

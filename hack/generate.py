@@ -19,6 +19,7 @@ from hack.reference_tables import with_tables
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = (Path("docs") / "container.md", Path("docs") / "containernode.md")
 AGENT_PAGE: Final = Path("docs") / "agent.md"
+MANAGER_PAGE: Final = Path("docs") / "manager.md"
 LIFE_PAGE: Final = Path("docs") / "lifecycle.md"
 MONITORING_PAGE: Final = Path("docs") / "monitoring.md"
 _HEADER: Final = "# Generated from the models in controller/api by `python -m hack.generate`; do not edit.\n"
@@ -30,6 +31,7 @@ def generated() -> dict[Path, str]:
         **{Path("crds") / f"{GROUP}_{kind.plural}.yaml": _definition(kind) for kind in KINDS},
         **{page: with_tables((ROOT / page).read_text()) for page in PAGES},
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
+        MANAGER_PAGE: agent_tables.with_manager_tables((ROOT / MANAGER_PAGE).read_text()),
         LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
         MONITORING_PAGE: alert_tables.with_table((ROOT / MONITORING_PAGE).read_text()),
         **dashboards.generated(),

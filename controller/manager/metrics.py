@@ -24,6 +24,8 @@ SHARED = (
 )
 """The beginnings of the names of the metrics that the manager shares with the agent."""
 _PREFIX = f"{metrics.PREFIX}_manager"
+NAMES = (_PREFIX, *SHARED)
+"""The beginnings of the names of all that it exposes."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _RESULTS = ("success", "conflict", "error")
 _PHASES = ("Alive", "Lost", "Gone", "Undecided")

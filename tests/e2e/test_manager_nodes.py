@@ -38,6 +38,16 @@ def manager(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     cluster.delete_lease(LEASE)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def for_nowhere(cluster: Cluster, manager: ManagerProcess) -> Iterator[Namespace]:
+    """A Container for a node that nobody has heard of. It is there from the beginning, for it takes its time."""
+    made = cluster.namespace(IMAGE)
+    made.create("web", nodeName="nowhere")
+    yield made
+    made.delete("web")
+    made.strip_finalizers()
+
+
 @pytest.fixture
 def nodes(cluster: Cluster) -> Iterator[Fleet]:
     with simulated.fleet(cluster) as made:
@@ -124,7 +134,7 @@ def test_the_clock_of_a_node_does_not_matter(
 ) -> None:
     _live(namespace, "web", dying)
     dying.clock = timedelta(hours=hours)
-    for _ in range(4):
+    for _ in range(3):
         _rest(manager)
         assert nodes.ready(dying) == "True AgentReady"
     assert because(namespace.get("web")) == "Running True Running"
@@ -195,9 +205,10 @@ def test_nothing_is_moved_while_the_node_is_heard_of(
     go: object,
 ) -> None:
     _live(namespace, "mover", dying, **MOVES)
+    waiting.until(lambda: value(manager, "tallyman_manager_nodes", phase="Alive") == 2, "both are heard of")
     assert callable(go)
     go(cluster, dying)
-    for _ in range(4):
+    for _ in range(2):
         _rest(manager)
     body = namespace.get("mover")
     assert (node_of(body), because(body)) == (("dying", "dying"), "Running True Running")
@@ -222,6 +233,13 @@ def test_the_deletion_of_a_container_of_a_dead_node_ends(
 
 
 @pytest.mark.feature("K2")
+def test_a_container_for_a_node_that_does_not_exist_says_so(for_nowhere: Namespace) -> None:
+    # NB: without a Lease that says otherwise, the usual duration counts.
+    body = for_nowhere.wait("web", lambda now: because(now) == LOST, "says so", seconds=90)
+    assert "there is no ContainerNode nowhere" in condition(body, "Ready")["message"]
+
+
+@pytest.mark.feature("K2")
 def test_a_manager_killed_in_the_middle_goes_on_when_it_is_back(
     namespace: Namespace,
     nodes: Fleet,
@@ -237,7 +255,8 @@ def test_a_manager_killed_in_the_middle_goes_on_when_it_is_back(
     for name in names:
         simulated.run(namespace, name, "dying")
     dying.silent = True
-    _deleted(cluster, dying)
+    # NB: its Lease stays: the next manager knows of it how long to wait.
+    cluster.delete_node(dying.name)
     waiting.until(
         lambda: any(node_of(body)[0] == "other" for body in namespace.listed().values()), "the first is moved"
     )
@@ -246,11 +265,3 @@ def test_a_manager_killed_in_the_middle_goes_on_when_it_is_back(
     manager.start()
     bodies = namespace.wait_all(names, lambda now: node_of(now) == ("other", "other"), "all are moved", seconds=60)
     assert {because(body) for body in bodies.values()} == {"Pending False Rescheduled"}
-
-
-@pytest.mark.feature("K2")
-def test_a_container_for_a_node_that_does_not_exist_says_so(namespace: Namespace, nodes: Fleet) -> None:
-    namespace.create("web", nodeName="nowhere")
-    # NB: without a Lease that says otherwise, the usual duration counts.
-    body = namespace.wait("web", lambda now: because(now) == LOST, "says so", seconds=90)
-    assert "there is no ContainerNode nowhere" in condition(body, "Ready")["message"]
