@@ -90,11 +90,12 @@ def judge(request: Request) -> Verdict:
     if not created and _spec(request.new) == _spec(request.old):
         return Verdict(warnings=_misplaced(request))
     name = str(_metadata(request.new, "name") or request.name)
-    bound = _bound_to(request.old)
-    checked = check(_spec(request.new), name=name, node=bound)
-    if bound is not None and checked.spec is not None and checked.spec.node_name is None:
-        checked = moved(bound)
+    stays = _moved_from(request)
+    checked = check(_spec(request.new), name=name, node=stays)
     known = () if created else check(_spec(request.old), name=name, node=None).errors
+    if stays is not None and all(error in known for error in checked.errors):
+        # NB: that the object is a bad one already is no leave to move it.
+        checked = moved(stays)
     if any(error not in known for error in checked.errors):
         return Verdict(checked.errors, checked.reason, message=checked.message)
     return Verdict(warnings=_warnings(request, checked))
@@ -140,17 +141,19 @@ def _misplaced(request: Request) -> tuple[str, ...]:
     return (f"metadata.labels[{NODE_LABEL}]: names {shown(label)}, and spec.nodeName {shown(node)}, which decides",)
 
 
-def _bound_to(old: Json) -> str | None:
-    """The node that the object must stay on, or None when there is none.
+def _moved_from(request: Request) -> str | None:
+    """The node that the object must stay on and is taken off, or None when all is well.
 
+    One that was moved while nobody checked may go back to the node that its status names: there it is, and its agent waits for that.
     One whose node is gone is moved by the manager. It then first takes everything back that the status says of the old node.
     """
-    node = _spec(old).get("nodeName")
-    if not isinstance(node, str):
+    node, wanted = _spec(request.old).get("nodeName"), _spec(request.new).get("nodeName")
+    if not isinstance(node, str) or wanted == node:
         return None
-    status = read_status(old.get("status") or {})
+    status = read_status(request.old.get("status") or {})
+    stays = status.node_name or node
     released = status.node_name is None and any(one.reason == Reason.RESCHEDULED for one in status.conditions)
-    return None if released else node
+    return None if released or wanted == stays else stays
 
 
 def _spec(body: Json) -> Json:

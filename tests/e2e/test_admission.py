@@ -166,6 +166,7 @@ def test_a_container_is_not_moved(guarded: Namespace, door: Door, node_name: str
         door.unguard(guarded)
         guarded.change("web", nodeName=node_name)
         assert condition(guarded.wait("web", is_refused), "Accepted")["message"] == stays
+        door.guard(guarded)
         guarded.change("web", nodeName="node-a")
         guarded.running("web")
 

@@ -73,6 +73,17 @@ REFUSED: dict[str, tuple[Object, Object | None, str]] = {
     ),
     "an object that is moved by hand": (container({**GOOD, "nodeName": "node-b"}), container(BOUND), STAYS),
     "an object that loses its node": (container(), container(BOUND), STAYS),
+    "a bad object that is moved by hand": (
+        container({**BAD, "nodeName": "node-b"}),
+        container({**BAD, "nodeName": "node-a"}),
+        STAYS,
+    ),
+    "a bad object that loses its node": (container(BAD), container({**BAD, "nodeName": "node-a"}), STAYS),
+    "an object that was moved while nobody checked, and is moved on": (
+        container({**GOOD, "nodeName": "node-c"}),
+        container({**GOOD, "nodeName": "node-b"}, status={"state": "Running", "nodeName": "node-a"}),
+        STAYS,
+    ),
     "an object that is moved while its status names its node": (
         container({**GOOD, "nodeName": "node-b"}),
         container(BOUND, status={"nodeName": "node-a", **RELEASED}),
@@ -116,6 +127,11 @@ GRANTED: dict[str, tuple[Object | None, Object | None, dict[str, Any]]] = {
     "an object that the manager moves off a node that is gone": (
         container({**GOOD, "nodeName": "node-b"}),
         container(BOUND, status=RELEASED),
+        {},
+    ),
+    "an object that was moved while nobody checked, and goes back": (
+        container(BOUND),
+        container({**GOOD, "nodeName": "node-b"}, status={"state": "Running", "nodeName": "node-a"}),
         {},
     ),
     "a mistake that is corrected": (container(), container(BAD), {}),
