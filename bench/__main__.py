@@ -2,15 +2,14 @@
 
 import argparse
 import asyncio
-import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench import measure, output, raw, restarting
 from bench.cluster import Cluster, connected
-from bench.world import World, world
+from bench.table import Row, percentile, print_rows
+from bench.world import World, control_plane, world
 from controller.containerd.client import Containerd
 
 AT_ONCE = 8
@@ -19,23 +18,6 @@ PRINTERS = (1, 50)
 CHECK_RATE = 200.0
 CHECK_SECONDS = 20.0
 SCRAPES = 30
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    value: str
-    baseline: str
-    ratio: str
-    target: str
-    met: bool
-
-
-def _p(seconds: list[float], percent: int) -> float:
-    """A percentile, in milliseconds."""
-    return 1000 * statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
 
 
 async def _rows(cluster: Cluster, client: Containerd, here: World, only: str, count: int, burst: int) -> list[Row]:
@@ -82,7 +64,7 @@ async def _latency(cluster: Cluster, client: Containerd, here: World, made_from:
     for _ in range(count):
         floor += await raw.serial(client, made_from, 1)
         ours += await measure.serial(cluster, here.image, 1)
-    p50, p95, raw50, raw95 = _p(ours, 50), _p(ours, 95), _p(floor, 50), _p(floor, 95)
+    p50, p95, raw50, raw95 = percentile(ours, 50), percentile(ours, 95), percentile(floor, 50), percentile(floor, 95)
     return [
         Row(
             "(a) apply → Ready, p50",
@@ -104,8 +86,8 @@ async def _burst(cluster: Cluster, client: Containerd, here: World, made_from: r
 
 
 async def _exits(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int) -> Row:
-    floor = _p(await raw.exits(client, made_from, count), 50)
-    p50 = _p(await measure.exits(cluster, here.image, count), 50)
+    floor = percentile(await raw.exits(client, made_from, count), 50)
+    p50 = percentile(await measure.exits(cluster, here.image, count), 50)
     ratio = f"{p50 / floor:.2f} x"
     return Row("(c) exit → status, p50", f"{p50:.1f} ms", f"exit event {floor:.1f} ms", ratio, "≤ 50 ms", p50 <= 50)
 
@@ -134,8 +116,8 @@ async def _output(cluster: Cluster, client: Containerd, here: World, count: int)
 
 
 async def _restarts(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int) -> Row:
-    floor = _p(await raw.serial(client, made_from, count), 50)
-    p50 = _p(await restarting.restarts(cluster, here.image, count), 50)
+    floor = percentile(await raw.serial(client, made_from, count), 50)
+    p50 = percentile(await restarting.restarts(cluster, here.image, count), 50)
     name = "(g) exit → running again, p50"
     ratio = f"{p50 / floor:.2f} x"
     return Row(name, f"{p50:.1f} ms", f"raw start {floor:.1f} ms", ratio, "≤ 1.6 x", p50 <= 1.6 * floor)
@@ -182,17 +164,6 @@ async def _scrape(here: World, count: int) -> Row:
     return Row(name, f"{cost:.1f} ms", "", each, "≤ 20 ms + 0.8 ms each", cost <= 20 + 0.8 * count)
 
 
-def _print(rows: list[Row]) -> None:
-    table = [("", "measured", "baseline", "ratio", "target", "")]
-    table += [
-        (r.name, r.value, r.baseline, r.ratio, r.target, ("met" if r.met else "MISSED") if r.target else "")
-        for r in rows
-    ]
-    widths = [max(len(line[column]) for line in table) for column in range(6)]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
 async def _run(here: World, only: str, count: int, burst: int) -> list[Row]:
     async with connected() as cluster, Containerd(here.node.address, here.node.namespace) as client:
         return await _rows(cluster, client, here, only, count, burst)
@@ -205,9 +176,13 @@ def main() -> int:
     parser.add_argument("--only", default="abcdefghi", metavar="LETTERS", help="these rows, by their letters")
     given = parser.parse_args()
     quick = given.quick
-    with tempfile.TemporaryDirectory(prefix="tallyman-bench-") as directory, world(Path(directory)) as here:
+    with (
+        tempfile.TemporaryDirectory(prefix="tallyman-bench-") as directory,
+        control_plane(Path(directory)) as plane,
+        world(Path(directory), plane) as here,
+    ):
         rows = asyncio.run(_run(here, given.only, 5 if quick else 40, 10 if quick else 100))
-    _print(rows)
+    print_rows(rows)
     return 0 if all(row.met for row in rows) else 1
 
 

@@ -1,7 +1,6 @@
 """The parts that a bench runs on: containerd, registry, control plane and the agent as a process of its own."""
 
 import os
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hack import lab
+from hack.lab.cluster import Cluster
 from hack.lab.daemon import Daemon
 from hack.lab.kubectl import find_kubectl
 from hack.lab.ports import free_port
@@ -34,44 +34,44 @@ class World:
 
 
 @contextmanager
-def world(directory: Path) -> Iterator[World]:
-    """Start everything, and stop and remove it in the end."""
+def control_plane(directory: Path) -> Iterator[lab.ControlPlane]:
+    """A control plane of its own that knows our kinds, and which this process's clients take for theirs."""
+    with lab.control_plane(directory / "cluster") as plane:
+        os.environ["KUBECONFIG"] = str(plane.kubeconfig)
+        cluster = Cluster(find_kubectl(Path(sys.executable).parent), str(plane.kubeconfig))
+        cluster.install_definitions(ROOT / "crds")
+        cluster.make_lease_namespace()
+        yield plane
+
+
+@contextmanager
+def world(directory: Path, plane: lab.ControlPlane, *, standalone: bool = True) -> Iterator[World]:
+    """Start an agent with all that it needs, and stop and remove it in the end. One that does not stand alone binds nothing."""
     with (
         lab.containerd(version="1.6", directory=directory / "node") as node,
         lab.registry(directory / "registry") as registry,
-        lab.control_plane(directory / "cluster") as cluster,
     ):
-        os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
         image = f"{registry.address}/hello:bench"
         busybox = f"{registry.address}/busybox:bench"
         lab.push(registry.address, "hello:bench", lab.hello())
         lab.push(registry.address, "busybox:bench", lab.busybox())
-        kubectl = find_kubectl(Path(sys.executable).parent)
-        subprocess.run(
-            [str(kubectl), "apply", "-f", str(ROOT / "crds")], check=True, timeout=60, stdout=subprocess.DEVNULL
-        )
-        subprocess.run(
-            [str(kubectl), "create", "namespace", "tallyman-system"], check=True, timeout=60, stdout=subprocess.DEVNULL
-        )
-        wait = [str(kubectl), "wait", "--for=condition=Established", "--timeout=30s", "crd/containers.tallyman.dev"]
-        subprocess.run(wait, check=True, timeout=60, stdout=subprocess.DEVNULL)
         metrics = f"127.0.0.1:{free_port()}"
-        agent = _agent(directory / "agent", node, cluster, metrics)
+        agent = _agent(directory / "agent", node, plane, metrics, standalone=standalone)
         try:
-            agent.start(ready=lambda: _answers(metrics), timeout=READY_SECONDS)
-            yield World(node, cluster, image, busybox, directory, agent, metrics)
+            agent.start(ready=lambda: answers(metrics), timeout=READY_SECONDS)
+            yield World(node, plane, image, busybox, directory, agent, metrics)
         finally:
             agent.stop()
 
 
-def _agent(directory: Path, node: lab.Containerd, cluster: lab.ControlPlane, metrics: str) -> Daemon:
+def _agent(directory: Path, node: lab.Containerd, plane: lab.ControlPlane, metrics: str, *, standalone: bool) -> Daemon:
     environment = {
         **os.environ,
-        "KUBECONFIG": str(cluster.kubeconfig),
+        "KUBECONFIG": str(plane.kubeconfig),
         "CONTAINERD_ADDRESS": node.address,
         "CONTAINERD_NAMESPACE": node.namespace,
         "NODE_NAME": NODE,
-        "TALLYMAN_STANDALONE": "1",
+        "TALLYMAN_STANDALONE": "1" if standalone else "0",
         "TALLYMAN_METRICS_ADDRESS": metrics,
         "TALLYMAN_INIT_PATH": str(node.init_path),
         "TALLYMAN_RUN_DIR": str(directory / "run"),
@@ -82,7 +82,8 @@ def _agent(directory: Path, node: lab.Containerd, cluster: lab.ControlPlane, met
     return Daemon("agent", directory, [Path(sys.executable).parent / "tallyman", "agent"], environment)
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether the process whose pages are there calls itself ready."""
     try:
         with urllib.request.urlopen(f"http://{address}/readyz", timeout=2):
             return True
