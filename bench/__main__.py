@@ -6,12 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import measure, output, raw, restarting
+from bench import fleet, measure, output, raw, restarting
 from bench.cluster import Cluster, connected
 from bench.table import Row, percentile, print_rows
 from bench.world import World, control_plane, world
 from controller.containerd.client import Containerd
 
+LETTERS = "abcdefghi"
 AT_ONCE = 8
 REST_SECONDS = 30.0
 PRINTERS = (1, 50)
@@ -169,19 +170,28 @@ async def _run(here: World, only: str, count: int, burst: int) -> list[Row]:
         return await _rows(cluster, client, here, only, count, burst)
 
 
-def main() -> int:
-    """Run the bench; 1 when a target was missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions: to see that it runs, not to compare")
-    parser.add_argument("--only", default="abcdefghi", metavar="LETTERS", help="these rows, by their letters")
-    given = parser.parse_args()
-    quick = given.quick
+def _one_node(only: str, *, quick: bool) -> list[Row]:
+    """The rows about one agent that stands alone."""
+    if not set(only) & set(LETTERS):
+        return []
     with (
         tempfile.TemporaryDirectory(prefix="tallyman-bench-") as directory,
         control_plane(Path(directory)) as plane,
         world(Path(directory), plane) as here,
     ):
-        rows = asyncio.run(_run(here, given.only, 5 if quick else 40, 10 if quick else 100))
+        return asyncio.run(_run(here, only, 5 if quick else 40, 10 if quick else 100))
+
+
+def main() -> int:
+    """Run the bench; 1 when a target was missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions: to see that it runs, not to compare")
+    parser.add_argument(
+        "--only", default=LETTERS + fleet.LETTERS, metavar="LETTERS", help="these rows, by their letters"
+    )
+    given = parser.parse_args()
+    rows = _one_node(given.only, quick=given.quick)
+    rows += fleet.rows(given.only, fleet.QUICK if given.quick else fleet.WHOLE)
     print_rows(rows)
     return 0 if all(row.met for row in rows) else 1
 

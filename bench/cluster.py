@@ -97,12 +97,19 @@ def is_gone(status: Status | None) -> bool:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[Cluster]:
-    """A cluster by the kubeconfig, with its watch begun."""
+async def open_session() -> AsyncIterator[tuple[ClientSession, str]]:
+    """An HTTP session by the kubeconfig, and the address of the API server."""
     info = login()
     connector = TCPConnector(ssl=_tls(info), limit=200)
     async with ClientSession(connector=connector, headers=info.as_http_headers(), read_bufsize=2**20) as session:
-        cluster, begun = Cluster(session, info.server), asyncio.Event()
+        yield session, info.server
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Cluster]:
+    """A cluster by the kubeconfig, with its watch begun."""
+    async with open_session() as (session, server):
+        cluster, begun = Cluster(session, server), asyncio.Event()
         watching = asyncio.create_task(cluster.watch(begun))
         await begun.wait()
         try:

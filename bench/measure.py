@@ -106,8 +106,17 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_megabytes(pid: int) -> float:
     """Resident memory of a process."""
+    return _megabytes(pid, "VmRSS")
+
+
+def most_megabytes(pid: int) -> float:
+    """The most memory of a process that was ever resident."""
+    return _megabytes(pid, "VmHWM")
+
+
+def _megabytes(pid: int, figure: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{figure}:"):
             return int(line.split()[1]) / 1024
     return 0.0
 

@@ -62,12 +62,12 @@ async def restarts(cluster: Cluster, image: str, count: int) -> list[float]:
 
 async def adopted(cluster: Cluster, here: World, count: int) -> Adoption:
     """Kill the agent and start it again over so many running containers, all of which it has settled before."""
-    await _settled(here.metrics, count)
+    await settled(here.metrics, count)
     here.agent.kill()
     before = await measure.writes(cluster, "containers", "events")
     since = perf_counter()
     _spawn(here.agent)
-    page = await asyncio.wait_for(_settled(here.metrics, count), measure.TIMEOUT)
+    page = await asyncio.wait_for(settled(here.metrics, count), measure.TIMEOUT)
     seconds = perf_counter() - since
     await asyncio.sleep(measure.SETTLE_SECONDS)  # Events come a while after what they tell of
     writes = await measure.writes(cluster, "containers", "events") - before
@@ -78,7 +78,7 @@ def _spawn(agent: Daemon) -> None:
     agent.start(ready=lambda: True, timeout=measure.TIMEOUT)
 
 
-async def _settled(address: str, count: int) -> str:
+async def settled(address: str, count: int) -> str:
     """Wait until an agent has looked at so many containers, has none left to look at, and knows that they run; returns its metrics."""
     async with ClientSession() as session:
         while True:

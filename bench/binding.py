@@ -1,0 +1,123 @@
+"""How fast the manager binds: what it takes until a watch shows a Container as bound, beside patches that the bench itself sends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+from aiohttp import ClientTimeout
+
+from bench import crowd, measure
+from bench.crowd import Api, Body
+from bench.manager_process import ManagerProcess
+from controller.api.container import NODE_LABEL
+from controller.manager.settings import Settings
+
+AT_ONCE = Settings.binds_at_once
+ELECTION = "tallyman-manager"
+_METADATA = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
+
+
+class Bound:
+    """When a watch has shown the containers of a namespace with a node's label, by perf_counter: the moment at which an agent is told."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, asyncio.Future[float]] = {}
+
+    async def of(self, names: Iterable[str]) -> list[float]:
+        """Wait for all of these."""
+        seen = asyncio.gather(*(self._of(name) for name in names))
+        return await asyncio.wait_for(seen, measure.TIMEOUT)
+
+    def note(self, name: str) -> None:
+        """It is bound now."""
+        if not self._of(name).done():
+            self._of(name).set_result(perf_counter())
+
+    def _of(self, name: str) -> asyncio.Future[float]:
+        if name not in self._seen:
+            self._seen[name] = asyncio.get_running_loop().create_future()
+        return self._seen[name]
+
+
+@asynccontextmanager
+async def watched(api: Api, namespace: str) -> AsyncIterator[Bound]:
+    """Watch a namespace."""
+    bound, begun = Bound(), asyncio.Event()
+
+    async def watch() -> None:
+        listed = await api.call("GET", f"{crowd.collection(namespace)}?limit=1")
+        query = {"watch": "true", "labelSelector": NODE_LABEL, "resourceVersion": listed["metadata"]["resourceVersion"]}
+        url = api.server + crowd.collection(namespace)
+        async with api.session.get(url, params=query, headers=_METADATA, timeout=ClientTimeout()) as stream:
+            begun.set()
+            async for line in stream.content:
+                event = json.loads(line)
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    bound.note(event["object"]["metadata"]["name"])
+
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watch())
+        await begun.wait()
+        yield bound
+        watching.cancel()
+
+
+async def raw(api: Api, namespace: str, names: list[str], homes: list[str]) -> list[float]:
+    """Seconds from the first of so many patches, sent as the manager sends them, until each container was seen bound."""
+    made = await crowd.make_pending(api, namespace, names)
+    async with watched(api, namespace) as bound:
+        since = perf_counter()
+        await crowd.at_once(AT_ONCE, range(len(names)), lambda n: _bind(api, made[names[n]], homes[n % len(homes)]))
+        return [when - since for when in await bound.of(names)]
+
+
+async def by_manager(api: Api, manager: ManagerProcess, namespace: str, names: list[str]) -> list[float]:
+    """The same for a manager that starts over all of them, from the moment at which it is elected."""
+    await crowd.make_pending(api, namespace, names)
+    async with watched(api, namespace) as bound:
+        elected = asyncio.create_task(_elected(api))
+        manager.spawn()
+        since = await asyncio.wait_for(elected, measure.TIMEOUT)
+        return [when - since for when in await bound.of(names)]
+
+
+async def raw_singly(api: Api, namespace: str, names: list[str], home: str) -> list[float]:
+    """Seconds from apply until a watch shows the container bound: it is made and patched, one at a time."""
+    seconds = []
+    async with watched(api, namespace) as bound:
+        for name in names:
+            since = perf_counter()
+            await _bind(api, (await crowd.make_pending(api, namespace, [name]))[name], home)
+            seconds += [when - since for when in await bound.of([name])]
+    return seconds
+
+
+async def singly(api: Api, namespace: str, names: list[str]) -> list[float]:
+    """Seconds from apply until a watch shows the container bound by a manager that has nothing else to do, one at a time."""
+    seconds = []
+    async with watched(api, namespace) as bound:
+        for name in names:
+            since = perf_counter()
+            await crowd.make_pending(api, namespace, [name])
+            seconds += [when - since for when in await bound.of([name])]
+    return seconds
+
+
+async def _bind(api: Api, made: Body, home: str) -> None:
+    metadata = made["metadata"]
+    condition = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+    body = {"metadata": {**condition, "labels": {NODE_LABEL: home}}, "spec": {"nodeName": home}}
+    await api.call("PATCH", f"{crowd.collection(metadata['namespace'])}/{metadata['name']}", body)
+
+
+async def _elected(api: Api) -> float:
+    """When the manager's Lease had a holder, by perf_counter: before the manager itself knows that it leads."""
+    query = {"watch": "true", "fieldSelector": f"metadata.name={ELECTION}"}
+    async with api.session.get(api.server + crowd.LEASES, params=query, timeout=ClientTimeout()) as stream:
+        async for line in stream.content:
+            event = json.loads(line)
+            if event["type"] != "DELETED" and event["object"]["spec"].get("holderIdentity"):
+                return perf_counter()
+    raise ConnectionError("the watch of the manager's Lease has ended")
