@@ -18,7 +18,7 @@ from controller.api.container import FINALIZER, GROUP, KIND, NODE_LABEL, PLURAL,
 from controller.api.node import (
     DEFAULT_LEASE_NAMESPACE,
     LEASE_DURATION_SECONDS,
-    LEASE_RENEW_SECONDS,
+    LEASE_RENEWALS,
     NODE_KIND,
     NODE_PLURAL,
     lease_name,
@@ -99,7 +99,7 @@ async def _beat(api: Api, names: Sequence[str]) -> None:
     """One Lease after the other, each as often as an agent would: fifty agents do not beat as one either."""
     while True:
         for name in names:
-            await asyncio.sleep(LEASE_RENEW_SECONDS / len(names))
+            await asyncio.sleep(LEASE_DURATION_SECONDS / LEASE_RENEWALS / len(names))
             await api.call("PATCH", f"{LEASES}/{lease_name(name)}", {"spec": _renewed(name)})
 
 
