@@ -9,10 +9,10 @@ from typing import Any
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    "omitStages": ["RequestReceived"],
     "rules": [
         {
             "level": "Metadata",
+            "omitStages": ["RequestReceived"],
             "verbs": ["create", "update", "patch", "delete", "deletecollection"],
             "resources": [
                 {"group": "tallyman.dev"},
@@ -25,7 +25,8 @@ POLICY = {
             "level": "Metadata",
             "verbs": ["list", "watch"],
             "resources": [{"group": "tallyman.dev"}],
-            "omitStages": ["ResponseComplete"],
+            # NB: a watch is written down when it is asked for. That it was answered is only written when it ends.
+            "omitStages": ["ResponseStarted", "ResponseComplete"],
         },
         {"level": "None"},
     ],

@@ -43,8 +43,18 @@ def standalone(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="module")
+def watched_before(audit: Audit, cluster: Cluster, standalone: bool) -> set[str]:
+    """What was watched before these agents began: the managers of other modules watch everything."""
+    return audit.watched_by_agents()
+
+
+@pytest.fixture(scope="module")
 def agent(
-    cluster: Cluster, node: Node, standalone: bool, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    node: Node,
+    standalone: bool,
+    watched_before: set[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[AgentProcess]:
     yield from _run(cluster, node, "node-a", tmp_path_factory, standalone=standalone)
 
@@ -91,7 +101,13 @@ def _metric(agent: AgentProcess, line: str) -> float:
 
 @pytest.mark.feature("K1")
 def test_each_agent_runs_and_knows_its_own_containers_only(
-    namespace: Namespace, node: Node, other_node: Node, agent: AgentProcess, other_agent: AgentProcess, audit: Audit
+    namespace: Namespace,
+    node: Node,
+    other_node: Node,
+    agent: AgentProcess,
+    other_agent: AgentProcess,
+    audit: Audit,
+    watched_before: set[str],
 ) -> None:
     sides = ((agent, node, "node-a"), (other_agent, other_node, "node-b"))
     names = {node_name: [f"{node_name}-{number}" for number in range(COUNT)] for _, _, node_name in sides}
@@ -105,7 +121,9 @@ def test_each_agent_runs_and_knows_its_own_containers_only(
         others = [name for foreign, own in names.items() if foreign != node_name for name in own]
         assert not [name for name in others if name in one.log]
         assert _metric(one, 'tallyman_containers{state="Running"}') == COUNT
-    selectors = {query.get("labelSelector", ["none"])[0] for query in map(_query, audit.watched_by_agents())}
+    watched = audit.watched_by_agents() - watched_before
+    assert watched
+    selectors = {query.get("labelSelector", ["none"])[0] for query in map(_query, watched)}
     assert selectors <= {f"{NODE_LABEL}=node-a", f"{NODE_LABEL}=node-b", f"!{NODE_LABEL}"}
 
 
