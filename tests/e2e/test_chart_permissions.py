@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller.cli.agent import agent as agent_command
 from hack import lab
 from hack.lab.command import run
 from tests.chart.rendering import render
@@ -29,23 +28,8 @@ pytestmark = pytest.mark.feature("K1", "K3")
 AGENT = "tallyman-agent"
 ALONE = {"agent": {"standalone": True}, "manager": {"enabled": False}}
 SMOKE_SECONDS = 150.0
-REGISTERS = any(option.name == "lease_namespace" for option in agent_command.params)
 UNUSED: dict[Permission, str] = {
     ("", "containernodes.tallyman.dev", "patch"): "labels are written when the agent is told others than before",
-    **(
-        {}
-        if REGISTERS
-        else dict.fromkeys(
-            (
-                ("", "containernodes.tallyman.dev", "get"),
-                ("", "containernodes.tallyman.dev", "create"),
-                ("", "containernodes/status.tallyman.dev", "patch"),
-                (NAMESPACE, "leases.coordination.k8s.io", "create"),
-                (NAMESPACE, "leases.coordination.k8s.io", "patch"),
-            ),
-            "this agent does not register its node",
-        )
-    ),
 }
 """What the chart grants and this life does not take."""
 
