@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from controller import log
+from controller import metrics as shared_metrics
 from controller.api.conditions import ConditionStatus
 from controller.api.container import FINALIZER
 from controller.api.reasons import Reason
@@ -216,7 +217,8 @@ class Keeper:
         return f"the agent of {home} is not heard of; what it ran may run on"
 
     async def _write_status(self, record: ContainerRecord, patch: statuses.Patch) -> None:
-        answer = await self._containers.patch_status(*record.key, record.uid, patch, version=record.version)
+        with shared_metrics.status_write():
+            answer = await self._containers.patch_status(*record.key, record.uid, patch, version=record.version)
         self._store.put_container(answer)
 
     async def _release(self, body: Body, record: ContainerRecord) -> None:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
+from time import time
 from typing import Any
 
 from controller import log, probes
@@ -142,6 +143,8 @@ class Manager:
                 group.create_task(self._binder.run(), name="bind")
                 group.create_task(self._keeper.run(), name="keep")
         finally:
+            # What this one knows of nodes that are gone is out of date from here on.
+            self._binder.displace({})
             metrics.leads(now=False)
 
     async def _caught_up(self, comparison: Comparison) -> None:
@@ -211,6 +214,7 @@ class Manager:
 
     def _listed(self) -> None:
         self._freshness.note("leases")
+        metrics.listed("leases", time())
         self._keeper.listed()
 
     def _announce(self, record: ContainerRecord, reason: Reason, message: str) -> None:
@@ -221,5 +225,5 @@ class Manager:
         """The metrics, with the gauges that are read off the manager's memory brought up to date."""
         shared_metrics.events_waiting(self._recorder.waiting())
         metrics.containers(len(self._store))
-        metrics.pending(self._binder.pending(), self._binder.refusals())
+        metrics.pending(self._binder.pending(), self._binder.refusals() if self._leader.leads() else 0)
         return metrics.page()

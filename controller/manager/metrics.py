@@ -16,6 +16,7 @@ REGISTRY = CollectorRegistry()
 SHARED = (
     "tallyman_build",
     "tallyman_api_requests",
+    "tallyman_status_writes",
     "tallyman_events_posted",
     "tallyman_events_dropped",
     "tallyman_events_waiting",
@@ -30,15 +31,20 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 _RESULTS = ("success", "conflict", "error")
 _PHASES = ("Alive", "Lost", "Gone", "Undecided")
 _STEPS = ("MarkNode", "Mark", "Reset", "Release")
-_KINDS = ("containers", "nodes")
+_WATCHED = ("containers", "nodes")
+_LISTED = (*_WATCHED, "leases")
 
 _leader = Gauge(f"{_PREFIX}_leader", "1 while this manager leads, else 0.", registry=REGISTRY)
 _terms = Counter(f"{_PREFIX}_terms", "Times that this manager has begun to lead.", registry=REGISTRY)
 _containers = Gauge(f"{_PREFIX}_containers", "Containers that this manager knows.", registry=REGISTRY)
-_nodes = Gauge(f"{_PREFIX}_nodes", "Nodes by what they are in, as the leader sees it.", ["phase"], registry=REGISTRY)
+_nodes = Gauge(
+    f"{_PREFIX}_nodes", "Nodes by what they are in, as the leader sees it; 0 elsewhere.", ["phase"], registry=REGISTRY
+)
 _pending = Gauge(f"{_PREFIX}_pending_containers", "Containers that are to be bound to a node.", registry=REGISTRY)
 _unbindable = Gauge(
-    f"{_PREFIX}_unbindable_containers", "Containers that are to be bound and fit on no node.", registry=REGISTRY
+    f"{_PREFIX}_unbindable_containers",
+    "Containers that are to be bound and fit on no node, as the leader sees it; 0 elsewhere.",
+    registry=REGISTRY,
 )
 _binds = Counter(f"{_PREFIX}_binds", "Attempts to bind a Container, by how they ended.", ["result"], registry=REGISTRY)
 _bind_seconds = Histogram(
@@ -56,7 +62,7 @@ _kept = Counter(
 _kept_errors = Counter(f"{_PREFIX}_node_steps_errors", "Such steps that failed and are repeated.", registry=REGISTRY)
 _listed = Gauge(
     f"{_PREFIX}_list_last_seen_seconds",
-    "When everything of a kind was last compared with a list (Unix time).",
+    "When everything of a kind was last compared with a list (Unix time; 0 before the first).",
     ["kind"],
     registry=REGISTRY,
 )
@@ -92,8 +98,10 @@ for _phase in _PHASES:
     _nodes.labels(_phase)
 for _step in _STEPS:
     _kept.labels(_step)
-for _kind in _KINDS:
+for _kind in _WATCHED:
     _missed.labels(_kind)
+for _kind in _LISTED:
+    _listed.labels(_kind)
 
 
 def page() -> bytes:
@@ -109,10 +117,12 @@ def page() -> bytes:
 
 
 def leads(*, now: bool) -> None:
-    """Publish whether this manager leads; a new term is counted."""
+    """Publish whether this manager leads; a new term is counted, and what only a leader knows ends with its term."""
     _leader.set(now)
     if now:
         _terms.inc()
+    else:
+        nodes(())
 
 
 def containers(count: int) -> None:

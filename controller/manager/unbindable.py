@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from controller import log
+from controller import log, metrics
 from controller.api.reasons import Reason
 from controller.kube import errors
 from controller.kube.containers import Containers
@@ -76,7 +76,9 @@ class Teller:
             if (now.uid, now.home, now.deleting) != (record.uid, record.home, False):
                 return
             patch = statuses.unbindable(body, message, datetime.now(UTC))
-            self._store.put_container(await self._api.patch_status(*key, now.uid, patch, version=now.version))
+            with metrics.status_write():
+                answer = await self._api.patch_status(*key, now.uid, patch, version=now.version)
+            self._store.put_container(answer)
         except NotLeading:
             raise
         except (errors.Conflict, errors.NotFound):
