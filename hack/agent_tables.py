@@ -4,15 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry
 
 from controller import metrics
 from controller.agent.container_metrics import FAMILIES
 from controller.cli.agent import agent
 from controller.cli.manager import manager
 from controller.manager import metrics as manager_metrics
-
-_OWN = "tallyman_"
+from hack import metric_tables
 
 
 def with_tables(page: str) -> str:
@@ -28,7 +27,7 @@ def with_manager_tables(page: str) -> str:
 def _filled(
     page: str, command: click.Command, registries: Sequence[CollectorRegistry], names: tuple[str, ...] = ("",)
 ) -> str:
-    for name, lines in (("options", _options(command)), ("metrics", _metrics(registries, names))):
+    for name, lines in (("options", _options(command)), ("metrics", metric_tables.rows(registries, names))):
         page = _put(page, name, lines)
     return page
 
@@ -59,32 +58,10 @@ def _default(option: click.Option) -> str:
     )
 
 
-def _metrics(registries: Sequence[CollectorRegistry], names: tuple[str, ...]) -> Iterator[str]:
-    yield "| Metric | Type | Labels | Meaning |"
-    yield "| --- | --- | --- | --- |"
-    found = [(metric, registry) for registry in registries for metric in registry.collect()]
-    for metric, registry in sorted(found, key=lambda one: one[0].name):
-        if metric.name.startswith(_OWN) and metric.name.startswith(names):
-            labels = _labels(registry, metric.name)
-            yield f"| `{_exposed(metric)}` | {metric.type} | {labels} | {metric.documentation} |"
-
-
 def _container_metrics() -> Iterator[str]:
     """Those about single containers, in the order in which they are defined; two labels that all of them have are left out."""
     yield "| Metric | Type | Labels | Meaning |"
     yield "| --- | --- | --- | --- |"
     for family in FAMILIES:
         metric, labels = family.empty(), ", ".join(f"`{label}`" for label in family.labels)
-        yield f"| `{_exposed(metric)}` | {metric.type} | {labels} | {metric.documentation} |"
-
-
-def _exposed(metric: Metric) -> str:
-    """The name as it is scraped."""
-    return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
-
-
-def _labels(registry: CollectorRegistry, name: str) -> str:
-    for collector in registry._collector_to_names:  # noqa: SLF001 - the library has no other way to them
-        if getattr(collector, "_name", None) == name:
-            return ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
-    return ""
+        yield f"| `{metric_tables.exposed(metric)}` | {metric.type} | {labels} | {metric.documentation} |"

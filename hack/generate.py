@@ -13,7 +13,7 @@ import yaml
 
 from controller.api.crd import definition
 from controller.api.kinds import GROUP, KINDS, Kind
-from hack import agent_tables, alert_tables, chart_files, dashboards, life_tables
+from hack import agent_tables, chart_files, dashboards, life_tables, monitoring_tables
 from hack.reference_tables import with_tables
 
 ROOT: Final = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ def generated() -> dict[Path, str]:
         AGENT_PAGE: agent_tables.with_tables((ROOT / AGENT_PAGE).read_text()),
         MANAGER_PAGE: agent_tables.with_manager_tables((ROOT / MANAGER_PAGE).read_text()),
         LIFE_PAGE: life_tables.with_tables((ROOT / LIFE_PAGE).read_text()),
-        MONITORING_PAGE: alert_tables.with_table((ROOT / MONITORING_PAGE).read_text()),
+        MONITORING_PAGE: monitoring_tables.with_table((ROOT / MONITORING_PAGE).read_text()),
         **dashboards.generated(),
     }
     return made | chart_files.generated(ROOT, made)

@@ -57,7 +57,7 @@ def selectors(expression: str) -> list[Selector]:
 
 
 def documented() -> dict[str, frozenset[str]]:
-    """The labels of every series in the tables of the agent's and the manager's page, by the name as it is queried."""
+    """The labels of every series in the tables of docs/agent.md and docs/manager.md, by the name as it is queried."""
     text = "".join(page.read_text() for page in PAGES)
     return {name: labels for kind, table in _TABLE.findall(text) for name, labels in _rows(kind, table)}
 

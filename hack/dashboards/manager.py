@@ -1,4 +1,4 @@
-"""Tallyman / Manager: who leads, what is bound, and how the nodes are."""
+"""Tallyman / Manager: who leads, what is bound, how the nodes are, and what the admission webhook answers."""
 
 from typing import Final
 
@@ -16,13 +16,14 @@ def dashboard() -> Dashboard:
     """The dashboard."""
     made = frame.blank(
         "Manager",
-        "Managers: who leads, what is bound and how fast, how the nodes are, and what is asked of the API server.",
+        "Managers: who leads, what is bound and how fast, how the nodes are, what the webhook answers, and what is asked of the API server.",
         [frame.cluster()],
     )
     content = {
         "Now": _now(),
         "Binding": _binding(),
         "Nodes": _nodes(),
+        "Admission webhook": _webhook(),
         "The API server": _api(),
         "The process": _process(),
     }
@@ -104,6 +105,33 @@ def _nodes() -> list[Panel]:
     ]
 
 
+def _webhook() -> list[Panel]:
+    return [
+        graph(
+            "Reviews, by operation and outcome",
+            "ops",
+            Query(
+                f"sum by (operation, outcome) (rate(tallyman_manager_admission_reviews_total{{{_ALL}}}[{RATE}]))",
+                "{{operation}} {{outcome}}",
+            ),
+            about="A request that is no review has no operation.",
+            stacked=True,
+        ),
+        graph(
+            "Duration of reviews", "s", *quantiles("tallyman_manager_admission_review_duration_seconds", _ALL), limit=1
+        ),
+        graph(
+            "Time until the certificate expires",
+            "s",
+            Query(
+                f"(tallyman_manager_webhook_certificate_expiry_timestamp_seconds{{{_ALL}}} > 0) - time()",
+                "{{instance}}",
+            ),
+            about="The manager's own certificates live for 90 days and are renewed after 60.",
+        ),
+    ]
+
+
 def _api() -> list[Panel]:
     return [
         graph(
@@ -118,8 +146,28 @@ def _api() -> list[Panel]:
         graph(
             "Age of the last list",
             "s",
-            Query(f"time() - tallyman_manager_list_last_seen_seconds{{{_ALL}}}", "{{instance}} {{kind}}"),
+            Query(f"time() - (tallyman_manager_list_last_seen_seconds{{{_ALL}}} > 0)", "{{instance}} {{kind}}"),
             limit=120,
+        ),
+        graph(
+            "Writes of statuses, by outcome",
+            "ops",
+            Query(
+                f"sum by (outcome) (rate(tallyman_status_writes_total{{{_ALL}}}[{RATE}]) {_OF_MANAGERS})",
+                "{{outcome}}",
+            ),
+            about="Of Containers that fit on no node, or whose node is lost or gone.",
+            stacked=True,
+        ),
+        graph(
+            "Events, by type",
+            "ops",
+            Query(f"sum by (type) (rate(tallyman_events_posted_total{{{_ALL}}}[{RATE}]) {_OF_MANAGERS})", "{{type}}"),
+            Query(
+                f"sum by (type) (rate(tallyman_events_dropped_total{{{_ALL}}}[{RATE}]) {_OF_MANAGERS})",
+                "{{type}} dropped",
+            ),
+            Query(f"sum(tallyman_events_waiting{{{_ALL}}} {_OF_MANAGERS})", "waiting (number)"),
         ),
         graph(
             "Missed by the watch",

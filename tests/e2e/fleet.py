@@ -39,6 +39,7 @@ WANTED: Final[dict[str, dict[str, Any]]] = {
     "done": {"command": ["true"]},
     "stopped": {"command": ["sleep", FOREVER], "desiredState": "Stopped"},
     "waiting": {"command": ["sleep", FOREVER], "dependsOn": [{"name": "nobody", "condition": "Started"}]},
+    "homeless": {"command": ["sleep", FOREVER], "nodeSelector": {"example.com/disk": "none"}},
     "stubborn": {
         "command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
         "terminationGracePeriodSeconds": 3600,
@@ -81,6 +82,7 @@ def _wait(namespace: Namespace) -> None:
     namespace.wait("wrong", because("CommandNotFound"))
     namespace.wait("stopped", because("Stopped"))
     namespace.wait("waiting", because("DependencyMissing"))
+    namespace.wait("homeless", because("Unbindable"))
     namespace.wait("imageless", lambda body: condition(body, "ImageReady")["reason"] == "ImagePullBackOff")
     namespace.wait("pulling", lambda body: bool((status(body).get("pull") or {}).get("totalBytes")))
     namespace.wait("stubborn", is_running)

@@ -1,20 +1,22 @@
-"""Every query of the alerts and the dashboards, asked of a real Prometheus that scrapes a real agent with real containers."""
+"""Every query of the alerts and the dashboards, asked of a real Prometheus that scrapes a real agent with real containers, and a real manager."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
 
 import pytest
 
-from hack import alert_tables, dashboards, lab
+from hack import dashboards, lab, monitoring_tables
 from tests import promql
 from tests.e2e import fleet, waiting
 from tests.e2e.agent_process import AgentProcess
-from tests.e2e.cluster import Cluster, Namespace
+from tests.e2e.cluster import LEASE_NAMESPACE, Cluster, Namespace
 from tests.e2e.conftest import Images
+from tests.e2e.door import SECRET, Door, DoorKeeper
+from tests.e2e.manager_process import LEASE
 from tests.e2e.node import Node
 
 pytestmark = pytest.mark.feature("K5")
-ALERTS = {alert["alert"]: alert["expr"] for alert in alert_tables.alerts()}
+ALERTS = {alert["alert"]: alert["expr"] for alert in monitoring_tables.alerts()}
 QUERIES = {
     f"{path.stem}-{number}": promql.filled(expression)
     for path, text in dashboards.generated().items()
@@ -42,11 +44,57 @@ def settings() -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(agent: AgentProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Prometheus]:
-    """A Prometheus that scrapes the agent every second, with our alerts."""
-    labels = {"cluster": "lab", "node": agent.node_name}
-    target = lab.Target("tallyman-agent", agent.address, labels)
-    with lab.prometheus(tmp_path_factory.mktemp("prometheus"), [target], rules=[alert_tables.RULES]) as made:
+def manager(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorKeeper]:
+    """A manager that leads, with a webhook that the API server asks about the Containers of one namespace."""
+    for body in cluster.nodes():
+        cluster.delete_node(body["metadata"]["name"])
+    name = "door-watched"
+    process = DoorKeeper(
+        tmp_path_factory.mktemp("manager"),
+        cluster.kubeconfig,
+        namespace=LEASE_NAMESPACE,
+        settings={"TALLYMAN_WEBHOOK_CONFIGURATION": name},
+    )
+    door = Door(cluster, process, name)
+    door.install()
+    process.start()
+    waiting.until(process.leads, "the only manager leads")
+    door.guard(cluster.namespace("registry.invalid/box:1"))
+    yield process
+    process.stop()
+    door.remove()
+    cluster.core.delete_namespaced_secret(SECRET, LEASE_NAMESPACE)
+    cluster.delete_lease(LEASE)
+
+
+@pytest.fixture(scope="module")
+def agent(
+    cluster: Cluster,
+    node: Node,
+    manager: DoorKeeper,
+    settings: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[AgentProcess]:
+    """The only agent of the cluster: all that fits on its node is bound to it."""
+    made = AgentProcess(
+        tmp_path_factory.mktemp("agent"), cluster.kubeconfig, node.containerd, standalone=False, settings=settings
+    )
+    made.start()
+    yield made
+    made.stop()
+    cluster.delete_node(made.node_name)
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    agent: AgentProcess, manager: DoorKeeper, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[lab.Prometheus]:
+    """A Prometheus that scrapes both every second, with our alerts."""
+    targets = [
+        lab.Target("tallyman-agent", agent.address, {"cluster": "lab", "node": agent.node_name}),
+        lab.Target("tallyman-manager", manager.address, {"cluster": "lab"}),
+    ]
+    with lab.prometheus(tmp_path_factory.mktemp("prometheus"), targets, rules=[monitoring_tables.RULES]) as made:
         yield made
 
 
@@ -91,6 +139,16 @@ def test_an_alert_speaks_of_the_containers_that_it_is_about(
 
 
 @pytest.mark.usefixtures("containers")
+def test_of_the_manager_nothing_is_said_but_what_is_wrong(prometheus: lab.Prometheus) -> None:
+    about = [name for name in ALERTS if name.startswith(("TallymanManager", "TallymanWebhook", "TallymanNode"))]
+
+    def said() -> list[str]:
+        return [name for name in [*about, "TallymanContainersUnbindable"] if prometheus.query(ALERTS[name])]
+
+    waiting.until(lambda: said() == ["TallymanContainersUnbindable"], "what the alerts say", seen=said)
+
+
+@pytest.mark.usefixtures("containers")
 def test_the_rules_are_evaluated_without_an_error(prometheus: lab.Prometheus) -> None:
     rules = [rule for group in prometheus.rule_groups() for rule in group["rules"]]
     assert {rule["name"] for rule in rules} == set(ALERTS)
@@ -105,8 +163,9 @@ def _evaluated(prometheus: lab.Prometheus) -> Iterator[bool]:
 
 
 @pytest.mark.usefixtures("containers")
-def test_the_page_is_as_prometheus_wants_it(agent: AgentProcess) -> None:
-    lab.promtool("check", "metrics", stdin=agent.page("/metrics")[1])
+def test_the_pages_are_as_prometheus_wants_them(agent: AgentProcess, manager: DoorKeeper) -> None:
+    for process in (agent, manager):
+        lab.promtool("check", "metrics", stdin=process.page("/metrics")[1])
 
 
 @pytest.mark.feature("K4")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hack import lab
-from hack.alert_tables import RULES
+from hack.monitoring_tables import RULES
 
 pytestmark = pytest.mark.feature("K5")
 TESTS = sorted((Path(__file__).parents[2] / "rules").glob("*.yaml"))

@@ -10,14 +10,14 @@ import yaml
 from controller.api.conditions import ConditionStatus, ConditionType
 from controller.api.container import ContainerState
 from controller.api.reasons import Reason
-from hack import alert_tables
+from hack import monitoring_tables
 from tests import promql
 
 pytestmark = pytest.mark.feature("K5")
 ROOT = Path(__file__).parents[3]
 RUNBOOKS = ROOT / "docs/runbooks"
 TESTS = sorted((ROOT / "tests/rules").glob("*.yaml"))
-ALERTS = {alert["alert"]: alert for alert in alert_tables.alerts()}
+ALERTS = {alert["alert"]: alert for alert in monitoring_tables.alerts()}
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 WORDS: dict[str, set[str]] = {
     "reason": set(Reason),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hack import alert_tables, dashboards
+from hack import dashboards, monitoring_tables
 from tests import promql
 
 pytestmark = pytest.mark.feature("K5")
@@ -92,7 +92,7 @@ def test_queries_ask_for_metrics_and_labels_that_there_are(text: str) -> None:
 
 def test_every_metric_is_shown_or_watched() -> None:
     expressions = [promql.filled(one) for text in TEXTS.values() for one in dashboards.queries(text)]
-    expressions += [alert["expr"] for alert in alert_tables.alerts()]
+    expressions += [alert["expr"] for alert in monitoring_tables.alerts()]
     named = {selector.name for one in expressions for selector in promql.selectors(one)}
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
     documented = {name for name in promql.documented() if not re.search(r"_(bucket|sum|count)$", name)}
