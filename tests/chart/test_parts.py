@@ -197,7 +197,8 @@ def test_monitors_find_agent_and_manager_and_keep_our_labels(name: str, kind: st
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
         [endpoint] = monitor["spec"].get("podMetricsEndpoints") or monitor["spec"]["endpoints"]
         assert (endpoint["port"], endpoint["honorLabels"]) == ("metrics", True)
-        assert endpoint["relabelings"][0]["targetLabel"] == "node"
+        given = [(one.get("targetLabel"), one.get("replacement")) for one in endpoint["relabelings"]]
+        assert given[:2] == [("job", monitor["metadata"]["name"]), ("node", None)]
         assert monitor["spec"]["namespaceSelector"] == {"matchNames": [NAMESPACE]}
     assert {one["metadata"]["name"] for one in rendered.of(kind)} == {"tallyman-agent", "tallyman-manager"}
     for container in ("DaemonSet", "Deployment"):

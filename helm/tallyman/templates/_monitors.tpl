@@ -1,22 +1,25 @@
 {{/* What PodMonitors and ServiceMonitors say alike. */}}
 
-{{/* How a target is scraped; called with the values of the monitor. */}}
+{{/* How a target is scraped; called with the values of the monitor, and the job's name: agents and managers have one each, as the alerts ask. */}}
 {{- define "tallyman.endpoint" -}}
 path: /metrics
 scheme: http
-interval: {{ .interval }}
-{{- with .scrapeTimeout }}
+interval: {{ .monitor.interval }}
+{{- with .monitor.scrapeTimeout }}
 scrapeTimeout: {{ . }}
 {{- end }}
-honorLabels: {{ .honorLabels }}
+honorLabels: {{ .monitor.honorLabels }}
 relabelings:
+  - action: replace
+    replacement: {{ .job }}
+    targetLabel: job
   - action: replace
     sourceLabels: [__meta_kubernetes_pod_node_name]
     targetLabel: node
-  {{- with .relabelings }}
+  {{- with .monitor.relabelings }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .metricRelabelings }}
+{{- with .monitor.metricRelabelings }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
