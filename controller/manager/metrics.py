@@ -5,10 +5,11 @@ bounded, as there.
 """
 
 from collections import Counter as Count
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from controller import metrics
 
@@ -104,15 +105,17 @@ for _kind in _LISTED:
     _listed.labels(_kind)
 
 
+class _Shared(Collector):
+    """What is shared, taken out of the registry of everything."""
+
+    def collect(self) -> Iterator[Metric]:
+        return (metric for metric in metrics.REGISTRY.collect() if metric.name.startswith(SHARED))
+
+
 def page() -> bytes:
     """All that the manager exposes."""
-    names = [
-        name
-        for name in metrics.REGISTRY._names_to_collectors  # noqa: SLF001 - the library has no other way to them
-        if name.startswith(SHARED)
-    ]
-    shared: bytes = generate_latest(metrics.REGISTRY.restricted_registry(names))
     own: bytes = generate_latest(REGISTRY)
+    shared: bytes = generate_latest(_Shared())
     return own + shared
 
 
