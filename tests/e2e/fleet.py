@@ -57,9 +57,11 @@ def made(cluster: Cluster, node: Node, agent: AgentProcess, images: Images) -> I
             for name, spec in WANTED.items():
                 namespace.create(name, **spec)
             namespace.sleeper("imageless", image=f"{images.registry.address}/missing:1")
-            namespace.sleeper("pulling", image=_large(images, gated))
             _wait(namespace)
             _interrupt(node, agent)
+            # After containerd was away: a pull that it cut off would fail for a moment.
+            namespace.sleeper("pulling", image=_large(images, gated))
+            namespace.wait("pulling", lambda body: bool((status(body).get("pull") or {}).get("totalBytes")))
             yield namespace
         finally:
             _remove(namespace, node)
@@ -84,7 +86,6 @@ def _wait(namespace: Namespace) -> None:
     namespace.wait("waiting", because("DependencyMissing"))
     namespace.wait("homeless", because("Unbindable"))
     namespace.wait("imageless", lambda body: condition(body, "ImageReady")["reason"] == "ImagePullBackOff")
-    namespace.wait("pulling", lambda body: bool((status(body).get("pull") or {}).get("totalBytes")))
     namespace.wait("stubborn", is_running)
     namespace.delete("stubborn")
     namespace.wait("stubborn", in_removal)
