@@ -3,7 +3,7 @@
 Liveness follows what was seen, not the process: one whose watch is silent looks as alive as any other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -30,6 +30,11 @@ class Freshness:
         """The source was just found to be in step."""
         self._noted[source] = self.clock()
 
+    def out_of_step(self) -> list[str]:
+        """The sources that keep from being ready, by their names."""
+        now, never = self.clock(), float("-inf")
+        return [one for one in self.sources if now - self._noted.get(one, never) > self.stale_seconds]
+
     def problems(self) -> list[str]:
         """What is stale, in words; empty when all is well. A source has from the start as long as later on."""
         now = self.clock()
@@ -46,11 +51,11 @@ class Freshness:
         return [*unseen, *self.problems()]
 
 
-def application(problems: Problems, unready: Problems, metrics: Callable[[], bytes]) -> web.Application:
-    """`/healthz`, `/readyz` and `/metrics`."""
+def application(problems: Problems, unready: Problems, metrics: Callable[[], Awaitable[bytes]]) -> web.Application:
+    """`/healthz`, `/readyz` and `/metrics`; `metrics` makes the page of that name."""
 
     async def metrics_page(_: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         return _verdict(problems())

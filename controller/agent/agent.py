@@ -9,22 +9,21 @@ from contextlib import AsyncExitStack
 from functools import lru_cache, partial
 from typing import Any
 
-from controller import log, metrics
-from controller.agent import machine, node, shims, web
+from controller import log, metrics, probes
+from controller.agent import machine, node, shims
 from controller.agent.act import Actor
 from controller.agent.actions import Announcement
 from controller.agent.bind import UNBOUND, Binder
 from controller.agent.census import Census
 from controller.agent.checks.monitor import HealthMonitor
 from controller.agent.checks.prober import Prober
-from controller.agent.compare import Comparison
+from controller.agent.compare import SOURCES, Comparison
 from controller.agent.container_metrics import ContainerMetrics
 from controller.agent.creation import Creator
 from controller.agent.declared import DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.exposition import Exposition
 from controller.agent.failures import FailureBook
-from controller.agent.health import Freshness
 from controller.agent.heartbeat import Heartbeat
 from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper, ImageSource
@@ -79,7 +78,7 @@ class Agent:
         self._settings = settings
         self._queue = WorkQueue()
         self._bindings = WorkQueue()
-        self._freshness = Freshness(settings.stale_seconds)
+        self._freshness = probes.Freshness(SOURCES, settings.stale_seconds)
         self._containerd = Containerd(
             settings.containerd_address, settings.containerd_namespace, metrics.runtime_operation
         )
@@ -209,8 +208,8 @@ class Agent:
             self._prober.prepare()
             stack.callback(self._prober.close)
             stack.push_async_callback(self._health.close)
-            pages = web.application(self._freshness, self._exposition.page)
-            runner = await web.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
+            pages = probes.application(self._freshness.problems, self._freshness.unready, self._exposition.page)
+            runner = await probes.serve(pages, self._settings.metrics_host, self._settings.metrics_port)
             stack.push_async_callback(runner.cleanup)
             work = asyncio.create_task(self._work(), name="work")
             stopping = asyncio.create_task(stop.wait(), name="stop")

@@ -10,16 +10,18 @@ from collections.abc import Awaitable, Callable, Container
 
 from controller import log, metrics
 from controller.agent.declared import DeclaredStore, belongs
-from controller.agent.health import Freshness, Source
 from controller.agent.identity import Key
 from controller.agent.observed import ObservedStore
 from controller.agent.shims import Shim
 from controller.containerd.errors import ContainerdError
 from controller.kube.containers import Containers
 from controller.kube.errors import KubeError, NotFound
+from controller.probes import Freshness
 
 Version = tuple[str, str]
 BEGIN_SECONDS = 0.5
+SOURCES = ("containerd", "watch")
+"""Of whom there are lists; where both are in step, the agent sees what it must see."""
 _log = log.get(__name__)
 
 
@@ -80,7 +82,7 @@ class Comparison:
                 _log.warning("the API server could not be listed", error=str(error))
             await asyncio.sleep(BEGIN_SECONDS)
 
-    async def _measured(self, source: Source, compare: Callable[[], Awaitable[None]]) -> None:
+    async def _measured(self, source: str, compare: Callable[[], Awaitable[None]]) -> None:
         with metrics.listing(source):
             await compare()
 

@@ -3,7 +3,6 @@
 from time import monotonic
 
 from controller.agent.declared import DeclaredStore
-from controller.agent.health import Freshness
 from controller.agent.node import Node
 from controller.agent.nodestatus import Machine, NodeReport, Room
 from controller.agent.runtimes import Runtimes
@@ -11,6 +10,7 @@ from controller.agent.settings import Settings
 from controller.api.node import NodeRuntime
 from controller.containerd.errors import ContainerdError
 from controller.containerd.version import Version
+from controller.probes import Freshness
 
 VERSION_SECONDS = 60.0
 """How often containerd is asked for its version: it may be replaced by a newer one at any time."""

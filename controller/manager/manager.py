@@ -221,7 +221,7 @@ class Manager:
         regarding = Regarding(*record.key, record.uid, record.version)
         self._recorder.record(News(regarding, type_of(reason).value, reason, message, ALIKE))
 
-    def _page(self) -> bytes:
+    async def _page(self) -> bytes:
         """The metrics, with the gauges that are read off the manager's memory brought up to date."""
         shared_metrics.events_waiting(self._recorder.waiting())
         metrics.containers(len(self._store))

@@ -7,8 +7,8 @@ import pytest
 
 from controller import metrics
 from controller.agent.census import Census
+from controller.agent.compare import SOURCES
 from controller.agent.declared import DeclaredStore
-from controller.agent.health import SOURCES
 from controller.agent.queue import WorkQueue
 from controller.api.container import ContainerState, DesiredState
 from controller.kube import errors

@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from controller.agent.compare import Comparison
+from controller.agent.compare import SOURCES, Comparison
 from controller.agent.declared import DeclaredStore
-from controller.agent.health import Freshness
 from controller.agent.identity import Key
 from controller.agent.observed import ObservedStore
 from controller.containerd.errors import Unavailable
 from controller.kube import errors as kube_errors
 from controller.kube.containers import Containers
+from controller.probes import Freshness
 from tests.unit.agent import virtual_time
 from tests.unit.agent.objects import KEY, NODE, OTHER_UID, UID, body
 
@@ -80,7 +80,7 @@ class Bench:
         self.observed = FakeObserved()
         self.declared = DeclaredStore(NODE)
         self.woken: list[Key] = []
-        self.freshness = Freshness(stale_seconds=2.5 * SECONDS, clock=virtual_time.now)
+        self.freshness = Freshness(SOURCES, stale_seconds=2.5 * SECONDS, clock=virtual_time.now)
         self.comparison = Comparison(
             api=cast(Containers, self.api),
             declared=self.declared,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.agent.health import Freshness
+from controller.probes import Freshness
 
 
 class Clock:
@@ -20,7 +20,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def freshness(clock: Clock) -> Freshness:
-    return Freshness(stale_seconds=60, clock=clock)
+    return Freshness(("containerd", "watch"), stale_seconds=60, clock=clock)
 
 
 @pytest.mark.feature("K4")
