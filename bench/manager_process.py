@@ -16,9 +16,11 @@ from hack.lab.daemon import Daemon
 from hack.lab.ports import free_port
 
 POLL_SECONDS = 0.1
+KINDS = 3
+"""Containers, nodes and Leases are listed."""
 _CONTAINERS = re.compile(r"^tallyman_manager_containers (\S+)$", re.MULTILINE)
 _LEADER = re.compile(r"^tallyman_manager_leader 1\.0$", re.MULTILINE)
-_LISTED = re.compile(r'^tallyman_manager_list_last_seen_seconds\{kind="(\w+)"\}', re.MULTILINE)
+_LISTED = re.compile(r'^tallyman_manager_list_last_seen_seconds\{kind="(\w+)"\} (?!0\.0$)', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class ManagerProcess:
                     async with session.get(f"http://{self.metrics}/metrics") as answer:
                         page = await answer.text()
                     known = _CONTAINERS.search(page)
-                    compared = len(_LISTED.findall(page)) == 2
+                    compared = len(_LISTED.findall(page)) == KINDS
                     if known and float(known[1]) == count and compared and _LEADER.search(page):
                         break
                 except ClientError:
