@@ -1,9 +1,11 @@
 """What the chart's accounts may do in the API: rules that hold for every scenario, whatever is added to the roles."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart.rendering import NAMESPACE, SCENARIOS, Manifest, Rendered, render, scenario
 
@@ -12,6 +14,18 @@ AGGREGATION = "rbac.authorization.k8s.io/aggregate-to-"
 ESCALATING = {"escalate", "bind", "impersonate"}
 NOT_OURS = {"pods", "nodes", "pods/exec", "serviceaccounts", "serviceaccounts/token", "configmaps"}
 READING = {"get", "list", "watch"}
+DOCS = Path(__file__).parents[2] / "docs"
+WEBHOOK = "tallyman-webhook"
+FOR_THE_WEBHOOK = {
+    (NAMESPACE, "", "secrets", "", "create"),
+    (NAMESPACE, "", "secrets", WEBHOOK, "get"),
+    (NAMESPACE, "", "secrets", WEBHOOK, "patch"),
+    ("", "admissionregistration.k8s.io", "validatingwebhookconfigurations", WEBHOOK, "get"),
+    ("", "admissionregistration.k8s.io", "validatingwebhookconfigurations", WEBHOOK, "patch"),
+}
+"""What docs/admission.md says of a CA of the manager's own."""
+Granted = set[tuple[str, str, str, str, str]]
+"""Namespace (empty for all), group, resource, name (empty for all), verb."""
 each_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
 
@@ -29,6 +43,44 @@ def _of(rendered: Rendered, component: str, kind: str) -> list[dict[str, Any]]:
 
 def _verbs(rules: list[dict[str, Any]], resource: str) -> set[str]:
     return {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def _granted(roles: Iterable[Manifest]) -> Granted:
+    """What roles allow, one permission each."""
+    return {
+        (role["metadata"].get("namespace", ""), group, resource, name, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+
+
+def _roles(rendered: Rendered, component: str) -> list[Manifest]:
+    """The roles of a component."""
+    return [rendered.one(kind, f"tallyman-{component}") for kind in ("ClusterRole", "Role")]
+
+
+def _listed(page: str) -> list[Manifest]:
+    """The roles that a page lists."""
+    blocks = [block.partition("```")[0] for block in (DOCS / page).read_text().split("```yaml\n")[1:]]
+    [roles] = [block for block in blocks if "kind: ClusterRole\n" in block]
+    return list(yaml.safe_load_all(roles))
+
+
+@pytest.mark.parametrize("component", ["agent", "manager"])
+def test_the_roles_are_those_that_the_pages_list(component: str) -> None:
+    without = render({"webhook": {"enabled": False}})
+    assert _granted(_roles(without, component)) == _granted(_listed(f"{component}.md"))
+
+
+def test_a_webhook_with_a_ca_of_its_own_takes_more_of_the_manager_alone() -> None:
+    manager, agent = (_granted(_roles(render(), component)) for component in ("manager", "agent"))
+    assert manager - _granted(_listed("manager.md")) == FOR_THE_WEBHOOK
+    assert agent == _granted(_listed("agent.md"))
+    assert _granted(_roles(scenario("cert-manager"), "manager")) == _granted(_listed("manager.md"))
 
 
 @each_scenario
