@@ -387,7 +387,6 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
         pair = pki.new_serving(authority, made, hosts)
         (tmp_path / "certificate" / "tls.crt").write_bytes(pki.pem([pair.certificate]))
         (tmp_path / "certificate" / "tls.key").write_bytes(pki.key_pem(pair.key))
-        files.process.start()
         waiting.until(lambda: files.process.serial() == pair.certificate.serial_number, "it is shown")
 
     def said(text: str) -> None:
