@@ -129,12 +129,12 @@ class Door:
     def guard(self, namespace: Namespace) -> None:
         """Have the Containers of a namespace checked from now on."""
         self.mark(namespace)
-        waiting.until(lambda: BAD_SAYS in self.refusal(namespace), "a bad Container is refused")
+        waiting.until(lambda: BAD_SAYS in refusal(namespace), "a bad Container is refused")
 
     def unguard(self, namespace: Namespace) -> None:
         """Have them checked no longer."""
         self._label(namespace, None)
-        waiting.until(lambda: not self.refusal(namespace), "a bad Container is let in")
+        waiting.until(lambda: not refusal(namespace), "a bad Container is let in")
 
     def mark(self, namespace: Namespace) -> None:
         """As `guard`, for a door that does not open yet."""
@@ -142,17 +142,6 @@ class Door:
 
     def _label(self, namespace: Namespace, value: str | None) -> None:
         self.cluster.core.patch_namespace(namespace.name, {"metadata": {"labels": {LABEL: value}}})
-
-    def refusal(self, namespace: Namespace, *, good: bool = False) -> str:
-        """What is said of a bad Container, or of a good one, by way of a trial; empty when it is let in."""
-        body = namespace.manifest("trial", **({} if good else BAD))
-        try:
-            self.cluster.objects.create_namespaced_custom_object(
-                "tallyman.dev", "v1alpha1", namespace.name, "containers", body, dry_run="All"
-            )
-        except ApiException as error:
-            return message(error)
-        return ""
 
     def keyring(self) -> Keyring:
         """What the Secret holds; an empty one when there is none."""
@@ -178,6 +167,18 @@ class Door:
 BAD: dict[str, Any] = {"resources": {"limits": {"cpu": "500m"}, "requests": {"cpu": "1"}}}
 """What the schema lets pass and the rules do not."""
 BAD_SAYS = "spec.resources.requests.cpu: must not be above the limit of '500m'; got '1'"
+
+
+def refusal(namespace: Namespace, *, good: bool = False) -> str:
+    """What is said of a bad Container, or of a good one, by way of a trial; empty when it is let in."""
+    body = namespace.manifest("trial", **({} if good else BAD))
+    try:
+        namespace.cluster.objects.create_namespaced_custom_object(
+            "tallyman.dev", "v1alpha1", namespace.name, "containers", body, dry_run="All"
+        )
+    except ApiException as error:
+        return message(error)
+    return ""
 
 
 def message(error: ApiException) -> str:

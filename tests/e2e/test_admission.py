@@ -17,7 +17,7 @@ from controller.manager.certificates import Keyring
 from tests.bad_containers import BAD_CONTAINERS, BadContainer
 from tests.e2e import waiting
 from tests.e2e.cluster import FINALIZER, NODE_LABEL, Cluster, Namespace
-from tests.e2e.door import BAD, BAD_SAYS, HOST, SECRET, WEBHOOK, Door, DoorKeeper, apply, encoded, message
+from tests.e2e.door import BAD, BAD_SAYS, HOST, SECRET, WEBHOOK, Door, DoorKeeper, apply, encoded, message, refusal
 from tests.e2e.node import Node
 from tests.e2e.objects import FOREVER, condition, is_refused, status
 
@@ -65,7 +65,7 @@ def down(door: Door, namespace: Namespace, policy: str) -> Iterator[None]:
     """The webhook does not answer, and the API server does what this policy says."""
     door.change(failurePolicy=policy)
     door.process.kill()
-    waiting.until(lambda: bool(door.refusal(namespace)) == (policy == "Fail"), f"the policy {policy} is in force")
+    waiting.until(lambda: bool(refusal(namespace)) == (policy == "Fail"), f"the policy {policy} is in force")
     yield
     door.process.start()
     door.change(failurePolicy="Fail")
@@ -213,7 +213,7 @@ def test_with_policy_fail_the_api_server_says_that_nobody_answers(guarded: Names
         _, _, said = apply(guarded, yaml.safe_dump(guarded.manifest("web")))
         refused = f'Post "{url}": dial tcp {HOST}:{door.process.webhook_port}: connect: connection refused'
         assert f"{FAILED}{refused}" in said
-    assert door.refusal(guarded, good=True) == ""
+    assert refusal(guarded, good=True) == ""
 
 
 @contextmanager
@@ -224,7 +224,7 @@ def busy(door: Door, namespace: Namespace) -> Iterator[list[str]]:
     def create() -> None:
         nonlocal count
         while not ended.is_set():
-            said = door.refusal(namespace, good=True)
+            said = refusal(namespace, good=True)
             count += 1
             if said:
                 failures.append(said)
@@ -265,7 +265,7 @@ def test_a_certificate_is_renewed_under_traffic(guarded: Namespace, door: Door) 
     waiting.until(
         lambda: _in_use(door) and _serial(door.keyring(), "serving") == _serial(aged, "serving"), "it is used"
     )
-    waiting.until(lambda: not door.refusal(guarded, good=True), "it is trusted")
+    waiting.until(lambda: not refusal(guarded, good=True), "it is trusted")
 
     with busy(door, guarded) as failures:
         old = pki.new_serving(authority, now - 61 * DAY, door.process.hosts)
@@ -287,7 +287,7 @@ def test_a_ca_is_replaced_under_traffic(guarded: Namespace, door: Door) -> None:
     door.store(certificates.written(Keyring(former, (), serving)))
     door.process.start()
     waiting.until(lambda: _in_use(door) and len(door.keyring().bundle) == 2, "a new CA is made beside the old")
-    waiting.until(lambda: not door.refusal(guarded, good=True), "it is trusted")
+    waiting.until(lambda: not refusal(guarded, good=True), "it is trusted")
 
     with busy(door, guarded) as failures:
         staged = door.keyring()
@@ -325,8 +325,8 @@ def test_certificates_heal_and_the_door_opens_again(guarded: Namespace, door: Do
         return _in_use(door) and (harm == "bundle") == (_serial(door.keyring(), "serving") == before)
 
     waiting.until(healed, "everything agrees again")
-    waiting.until(lambda: not door.refusal(guarded, good=True), "the door opens")
-    assert BAD_SAYS in door.refusal(guarded)
+    waiting.until(lambda: not refusal(guarded, good=True), "the door opens")
+    assert BAD_SAYS in refusal(guarded)
 
 
 @pytest.mark.feature("K2")
@@ -390,9 +390,7 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
         waiting.until(lambda: files.process.serial() == pair.certificate.serial_number, "it is shown")
 
     def said(text: str) -> None:
-        waiting.until(
-            lambda: text in files.refusal(namespace, good=True), text, seen=lambda: files.refusal(namespace, good=True)
-        )
+        waiting.until(lambda: text in refusal(namespace, good=True), text, seen=lambda: refusal(namespace, good=True))
 
     files.process.begin()
     said('/validate?timeout=5s": EOF')
@@ -401,8 +399,8 @@ def test_files_are_used_and_an_expired_certificate_is_named_by_the_api_server(
     use(now, ["elsewhere.example.com"])
     said(f"x509: cannot validate certificate for {HOST} because it doesn't contain any IP SANs")
     use(now, [HOST])
-    waiting.until(lambda: not files.refusal(namespace, good=True), "the door opens")
-    assert BAD_SAYS in files.refusal(namespace)
+    waiting.until(lambda: not refusal(namespace, good=True), "the door opens")
+    assert BAD_SAYS in refusal(namespace)
     files.change(clientConfig={"url": url, "caBundle": encoded(pki.pem([pki.new_authority(now).certificate]))})
     said("x509: certificate signed by unknown authority")
 
@@ -414,8 +412,8 @@ def test_a_review_of_another_version_is_told(door: Door, namespace: Namespace, c
     other.install(admissionReviewVersions=["v1beta1"], clientConfig={"url": url, "caBundle": encoded(door.trusted())})
     other.mark(namespace)
     try:
-        waiting.until(lambda: other.refusal(namespace, good=True), "the call fails")
-        assert other.refusal(namespace, good=True) == (
+        waiting.until(lambda: refusal(namespace, good=True), "the call fails")
+        assert refusal(namespace, good=True) == (
             f"{FAILED}this webhook can't answer the request: expected an AdmissionReview of admission.k8s.io/v1, "
             "got 'AdmissionReview' of 'admission.k8s.io/v1beta1'"
         )
