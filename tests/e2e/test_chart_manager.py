@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import pytest
 import yaml
@@ -20,7 +21,9 @@ from tests.e2e import waiting
 from tests.e2e.agent_process import PROGRAM, AgentProcess
 from tests.e2e.audit import ACCOUNTS, Audit
 from tests.e2e.cluster import NODE_LABEL, Cluster, Namespace
+from tests.e2e.conftest import Images
 from tests.e2e.door import BAD, BAD_SAYS, apply, refusal
+from tests.e2e.helm_test import helm_test
 from tests.e2e.manager_process import ManagerProcess
 from tests.e2e.node import Node
 from tests.e2e.objects import because, is_refused
@@ -155,6 +158,13 @@ def test_a_bad_container_is_refused_at_the_door_that_the_chart_makes_and_goes_in
     namespace.patch("bad", {"metadata": {"labels": {NODE_LABEL: "node-a"}}})
     namespace.wait("bad", is_refused, "is refused by its agent")
     manager.start()
+
+
+def test_helm_s_test_passes_with_the_chart_as_it_comes(
+    namespace: Namespace, release: Release, manager: PodManager, images: Images, tmp_path: Path
+) -> None:
+    said = helm_test(release, {"tests": {"image": images.busybox}}, tmp_path)
+    assert said == "tallyman-test ran on node-a, ended with 0 and is gone\n"
 
 
 def test_binding_takes_the_permissions_of_the_chart_and_no_others(

@@ -4,7 +4,6 @@ The API server writes down every request of the account. So a permission that is
 uses as granted and not used.
 """
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +11,12 @@ import pytest
 import yaml
 
 from hack import lab
-from hack.lab.command import run
-from tests.chart.rendering import render
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import ACCOUNTS, Audit
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.conftest import Images
+from tests.e2e.helm_test import helm_test
 from tests.e2e.node import Node
 from tests.e2e.objects import because, has_exited, is_running
 from tests.e2e.permissions import granted, used
@@ -27,7 +25,6 @@ from tests.e2e.release import NAMESPACE, Release, confined
 pytestmark = pytest.mark.feature("K1", "K3")
 AGENT, NODE = "tallyman-agent", "node-a"
 ALONE = {"agent": {"standalone": True}, "manager": {"enabled": False}}
-SMOKE_SECONDS = 150.0
 
 
 @pytest.fixture(scope="module")
@@ -122,20 +119,7 @@ def test_a_missing_permission_is_seen(
 def test_helm_s_test_runs_a_container_to_its_end_with_the_permissions_that_it_has(
     namespace: Namespace, release: Release, images: Images, tmp_path: Path
 ) -> None:
-    """What the test's Pod would do; there is no kubelet to run it. Its Container is in the release's namespace."""
-    rendered = render({**ALONE, "tests": {"image": images.busybox}})
-    hooks = [one for one in rendered.objects if one["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"]
-    [pod] = [one for one in hooks if one["kind"] == "Pod"]
-    cluster = release.cluster
-    cluster.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(one for one in hooks if one is not pod))
-    token = cluster.kubectl("-n", NAMESPACE, "create", "token", pod["spec"]["serviceAccountName"])
-    (tmp_path / "token").write_text(token)
-    (tmp_path / "ca.crt").write_bytes((cluster.plane.certificates / "ca.crt").read_bytes())
-    (tmp_path / "smoke.py").write_text(rendered.one("ConfigMap", "tallyman-test")["data"]["smoke.py"])
-    told = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
-    place = {"SMOKE_SERVER": cluster.plane.address, "SMOKE_ACCOUNT": str(tmp_path)}
-
-    said = run([sys.executable, "-I", tmp_path / "smoke.py"], timeout=SMOKE_SECONDS, env={**told, **place})
+    said = helm_test(release, {**ALONE, "tests": {"image": images.busybox}}, tmp_path)
 
     assert said == "tallyman-test ran on node-a, ended with 0 and is gone\n"
-    assert cluster.kubectl("-n", NAMESPACE, "get", "containers.tallyman.dev", "-o", "name") == ""
+    assert release.cluster.kubectl("-n", NAMESPACE, "get", "containers.tallyman.dev", "-o", "name") == ""
