@@ -13,6 +13,7 @@ from tests.chart.rendering import CHART, NAMESPACE, Rendered, render, scenario
 
 pytestmark = pytest.mark.feature("K3")
 CRDS = Path(__file__).parents[2] / "crds"
+RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 ALERTS = {
     "groups": [
@@ -105,6 +106,8 @@ def test_everything_is_handed_on() -> None:
         "--reserved-cpu=500m",
         "--reserved-memory=1Gi",
         "--init-path=/usr/bin/tini",
+        "--lease-duration-seconds=120",
+        "--no-container-metrics",
         "--list-seconds=10.5",
         "--metrics-address=$(POD_IP):19464",
     ):
@@ -183,6 +186,21 @@ def test_cert_manager_makes_what_the_manager_serves() -> None:
     assert scenario("own-issuer").one("Certificate")["spec"]["issuerRef"]["kind"] == "ClusterIssuer"
 
 
+@pytest.mark.parametrize(
+    ("replicas", "budget", "warned"),
+    [
+        (1, {"minAvailable": 1}, True),
+        (2, {"minAvailable": 1}, False),
+        (2, {"minAvailable": "2"}, True),
+        (1, {"minAvailable": "50%"}, False),
+        (1, {"minAvailable": "", "maxUnavailable": 1}, False),
+    ],
+)
+def test_a_budget_that_lets_no_manager_go_is_warned_of(replicas: int, budget: dict[str, Any], warned: bool) -> None:
+    values = {"manager": {"replicas": replicas, "podDisruptionBudget": {"enabled": True, **budget}}}
+    assert ("can't be drained" in render(values).notes) == warned
+
+
 def test_several_managers_are_spread() -> None:
     assert "topologySpreadConstraints" not in render().one("Deployment")["spec"]["template"]["spec"]
     [spread] = scenario("replicas").one("Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]
@@ -235,6 +253,34 @@ def test_alerts_are_as_they_are_in_their_file_by_default(watched: Path) -> None:
             if "alert" in one:
                 one.setdefault("labels", {})
     assert rule["spec"]["groups"] == expected
+
+
+def test_without_managers_there_are_no_alerts_about_them() -> None:
+    def groups(manager: bool) -> list[str]:
+        values = {"prometheusRule": {"enabled": True}, "manager": {"enabled": manager}}
+        return [group["name"] for group in render(values).one("PrometheusRule")["spec"]["groups"]]
+
+    assert "tallyman.manager" in groups(manager=True)
+    assert groups(manager=False) == [name for name in groups(manager=True) if name != "tallyman.manager"]
+
+
+def test_every_alert_leads_to_a_runbook_that_there_is() -> None:
+    url = "https://example.com/runbooks"
+    rendered = render({"prometheusRule": {"enabled": True, "runbookURL": url}})
+    for group in rendered.one("PrometheusRule")["spec"]["groups"]:
+        for rule in group["rules"]:
+            link = rule["annotations"]["runbook_url"]
+            assert (RUNBOOKS / link.removeprefix(f"{url}/")).is_file(), link
+
+
+def test_the_project_s_dashboards_come_out_as_they_are() -> None:
+    boards = {
+        name: json.loads(text)
+        for one in scenario("monitoring").of("ConfigMap")
+        for name, text in one["data"].items()
+        if name.endswith(".json")
+    }
+    assert boards == {path.name: json.loads(path.read_text()) for path in (CHART / "files/dashboards").glob("*.json")}
 
 
 def test_each_dashboard_is_a_config_map_for_grafana_s_sidecar(watched: Path) -> None:

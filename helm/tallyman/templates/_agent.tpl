@@ -39,8 +39,12 @@
 {{- with .reservedMemory }}
 - {{ printf "--reserved-memory=%s" . | quote }}
 {{- end }}
+- --lease-duration-seconds={{ int .leaseDurationSeconds }}
 {{- if .standalone }}
 - --standalone
+{{- end }}
+{{- if not .containerMetrics }}
+- --no-container-metrics
 {{- end }}
 - --workers={{ int .workers }}
 - --list-seconds={{ .listSeconds }}

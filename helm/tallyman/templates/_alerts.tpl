@@ -1,11 +1,14 @@
-{{/* The groups in files/alerts.yaml, with the labels and links that the values ask for, and without what they leave out. */}}
+{{/* The groups in files/alerts.yaml, with the labels and links that the values ask for, and without what they leave out: where no manager
+is to run, nobody need be woken since there is none. */}}
 {{- define "tallyman.alertGroups" -}}
 {{- $values := .Values.prometheusRule }}
 {{- $groups := list }}
+{{- $ofManagers := "tallyman.manager" }}
 {{- range (.Files.Get "files/alerts.yaml" | fromYaml).groups | default list }}
 {{- $rules := list }}
+{{- $applies := or $.Values.manager.enabled (ne .name $ofManagers) }}
 {{- range .rules }}
-{{- if not (has .alert $values.disabled) }}
+{{- if and $applies (not (has .alert $values.disabled)) }}
 {{- if .alert }}
 {{- $_ := set . "labels" (mustMerge (.labels | default dict) $values.ruleLabels) }}
 {{- if $values.runbookURL }}
