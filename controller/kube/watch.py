@@ -18,6 +18,8 @@ from controller.api.container import GROUP, PLURAL, VERSION
 from controller.kube import client
 
 RESTART_SECONDS = 5.0
+IDENTITY: Any = "tallyman"
+"""What kopf is to call itself. Nobody is told; left alone, it asks for the user's name, and a Pod's user has none. (Its type is not public.)"""
 Deliver = Callable[[str | None, Mapping[str, Any]], None]
 """Called with the type of the event (None while listing, ADDED, MODIFIED, DELETED) and the object."""
 
@@ -100,7 +102,11 @@ class Watch:
     async def _run_once(self) -> None:
         with _signals_kept():
             tasks = await kopf.spawn_tasks(
-                registry=self._registry(), settings=self._settings(), clusterwide=True, standalone=True
+                registry=self._registry(),
+                settings=self._settings(),
+                identity=IDENTITY,
+                clusterwide=True,
+                standalone=True,
             )
         try:
             done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
