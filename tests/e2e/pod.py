@@ -1,10 +1,10 @@
-"""The agent in its Pod: the image's files and the chart's DaemonSet, run by runc as a kubelet and containerd would have it run."""
+"""Agent and manager in their Pods: the image's files and the chart's workloads, run by runc as a kubelet and containerd would have them run."""
 
 import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ from hack.lab import containerd_release
 from hack.lab.daemon import Daemon
 from hack.lab.dockerfile import Stage
 from tests.e2e.agent_process import AgentProcess
+from tests.e2e.manager_process import ManagerProcess
+from tests.e2e.release import NAMESPACE
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+ADDRESS = "127.0.0.1"
 Manifest = Mapping[str, Any]
 _KERNEL = [
     {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
@@ -25,25 +28,29 @@ _KERNEL = [
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
-@dataclass
-class PodAgent(AgentProcess):
-    """An agent in its Pod. `sources` are what volumes hold that do not come from the node, by the volume's name."""
+@dataclass(frozen=True)
+class Pod:
+    """A Pod of one container. `sources` are what volumes hold that do not come from the node, by the volume's name."""
 
-    workload: Manifest = field(default_factory=dict)
-    image: Stage = field(default_factory=lambda: Stage(Path()))
-    sources: Mapping[str, Path] = field(default_factory=dict)
-    account: Path = Path()
-    """What a Pod finds of its service account."""
+    workload: Manifest
+    image: Stage
+    sources: Mapping[str, Path]
+    account: Path
+    """What it finds of its service account."""
+    name: str
+    """The Pod's, or the node's where that is asked for."""
+    settings: Mapping[str, str]
+    """Further environment variables."""
 
-    @cached_property
-    def daemon(self) -> Daemon:
-        bundle = self.directory / "bundle"
+    def daemon(self, program: str, directory: Path) -> Daemon:
+        """The process that runs it."""
+        bundle = directory / "bundle"
         bundle.mkdir(parents=True, exist_ok=True)
-        (bundle / "config.json").write_text(json.dumps(self._configuration(), indent=2))
-        name = f"pod-{os.getpid()}-{self.directory.name}"
-        argv = ["runc", "--root", str(self.directory / "runc"), "run", "--bundle", str(bundle), name]
+        (bundle / "config.json").write_text(json.dumps(self._configuration(directory.name), indent=2))
+        name = f"pod-{os.getpid()}-{directory.name}"
+        argv = ["runc", "--root", str(directory / "runc"), "run", "--bundle", str(bundle), name]
         path = f"{containerd_release.runtime_programs()}:{os.environ['PATH']}"
-        return Daemon("agent", self.directory, argv, {"PATH": path})
+        return Daemon(program, directory, argv, {"PATH": path})
 
     @property
     def _pod(self) -> Manifest:
@@ -53,24 +60,36 @@ class PodAgent(AgentProcess):
     def _container(self) -> Manifest:
         return dict(self._pod["containers"][0])
 
-    def _configuration(self) -> dict[str, Any]:
-        context = self._container["securityContext"]
-        names = [f"CAP_{name}" for name in context["capabilities"]["add"]]
+    @property
+    def _context(self) -> Manifest:
+        """The container's security context; what it does not say, the Pod's says."""
+        return {**self._pod.get("securityContext", {}), **self._container["securityContext"]}
+
+    def _configuration(self, place: str) -> dict[str, Any]:
+        context = self._context
         assert context["capabilities"]["drop"] == ["ALL"]
-        shared = {"pid": self._pod["hostPID"], "network": self._pod["hostNetwork"], "uts": self._pod["hostNetwork"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        names = [f"CAP_{name}" for name in context["capabilities"].get("add", [])]
+        network = self._pod.get("hostNetwork", False)
+        shared = {"pid": self._pod.get("hostPID", False), "network": network, "uts": network}
         return {
             "ociVersion": "1.0.2",
             "root": {"path": str(self.image.root), "readonly": context["readOnlyRootFilesystem"]},
             "process": {
                 "cwd": self.image.directory,
-                "user": {"uid": context["runAsUser"], "gid": context["runAsGroup"]},
-                "args": [*self.image.entrypoint, *self._told()],
+                "user": {
+                    "uid": context["runAsUser"],
+                    "gid": context["runAsGroup"],
+                    "additionalGids": [context["fsGroup"]] if "fsGroup" in context else [],
+                },
+                "args": [*self.image.entrypoint, *self.told()],
                 "env": [f"{name}={value}" for name, value in self._environment().items()],
                 "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), names),
+                "noNewPrivileges": not context.get("allowPrivilegeEscalation", True),
             },
             "mounts": [*_KERNEL, *self._mounts()],
             "linux": {
-                "cgroupsPath": f"/lab-pods/{self.directory.name}",
+                "cgroupsPath": f"/lab-pods/{place}",
                 "namespaces": [{"type": kind} for kind in ("mount", "ipc", *(k for k, on in shared.items() if not on))],
                 "seccomp": seccomp.default(frozenset(names), platform.machine()),
             },
@@ -78,7 +97,8 @@ class PodAgent(AgentProcess):
 
     def _variables(self) -> dict[str, str]:
         """What the downward API has."""
-        return {"spec.nodeName": self.node_name, "status.podIP": "127.0.0.1", "metadata.namespace": "tallyman-system"}
+        names = dict.fromkeys(("spec.nodeName", "metadata.name"), self.name)
+        return {**names, "status.podIP": ADDRESS, "metadata.namespace": NAMESPACE}
 
     def _environment(self) -> dict[str, str]:
         told = {
@@ -87,7 +107,8 @@ class PodAgent(AgentProcess):
         }
         return {**self.image.environment, **told, **self.settings}
 
-    def _told(self) -> list[str]:
+    def told(self) -> list[str]:
+        """What the container is told, with its variables filled in."""
         told = list(self._container["args"])
         for name, value in self._environment().items():
             told = [one.replace(f"$({name})", value) for one in told]
@@ -112,3 +133,30 @@ class PodAgent(AgentProcess):
             "source": source,
             "options": ["rbind", propagation, access],
         }
+
+
+@dataclass(kw_only=True)
+class PodAgent(AgentProcess):
+    """An agent in its Pod."""
+
+    pod: Pod
+
+    @cached_property
+    def daemon(self) -> Daemon:
+        return self.pod.daemon("agent", self.directory)
+
+
+@dataclass(kw_only=True)
+class PodManager(ManagerProcess):
+    """A manager in its Pod, which listens on `port`."""
+
+    pod: Pod
+    port: int
+
+    @cached_property
+    def address(self) -> str:
+        return f"{ADDRESS}:{self.port}"
+
+    @cached_property
+    def daemon(self) -> Daemon:
+        return self.pod.daemon("manager", self.directory)

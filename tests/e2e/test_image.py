@@ -1,4 +1,4 @@
-"""The image that the Dockerfile makes, and the agent in it as the chart's Pod: nothing is missing that both need.
+"""The image that the Dockerfile makes, and agent and manager in it as the chart's Pods: nothing is missing that they need.
 
 Where no builder and no base image can be had, its steps are carried out in a root made by debootstrap.
 """
@@ -20,12 +20,14 @@ from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.conftest import Images
 from tests.e2e.node import Node
 from tests.e2e.objects import container_id, has_exited, is_running, life, status
-from tests.e2e.pod import PodAgent
-from tests.e2e.release import NAMESPACE, Release
+from tests.e2e.pod import Pod, PodAgent, PodManager
+from tests.e2e.release import NAMESPACE, Manifest, Release
 
 pytestmark = pytest.mark.feature("K3")
 PROJECT = Path(__file__).parents[2]
 NOBODY = "65532"
+AGENT, MANAGER = "tallyman-agent", "tallyman-manager"
+EVERYBODY = 0o777
 PROGRAM_SECONDS = 60.0
 
 
@@ -43,15 +45,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def agent(cluster: Cluster, node: Node, image: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodAgent]:
-    """The agent in its Pod."""
-    directory = tmp_path_factory.mktemp("pod")
-    release, containerd = Release(cluster), node.containerd
-    release.install(
+def release(cluster: Cluster, node: Node, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The chart, told of this machine's containerd, and of ports and directories of the test's own."""
+    directory, containerd, made = tmp_path_factory.mktemp("node"), node.containerd, Release(cluster)
+    agent, manager, webhook = (ports.remembered_port(directory / name) for name in ("agent", "manager", "webhook"))
+    made.install(
         {
-            "manager": {"enabled": False},
+            "manager": {"hostNetwork": True, "metricsPort": manager},
+            "webhook": {"port": webhook},
             "agent": {
-                "standalone": True,
                 "containerd": {
                     "socket": containerd.address,
                     "root": str(containerd.root),
@@ -62,23 +64,52 @@ def agent(cluster: Cluster, node: Node, image: Stage, tmp_path_factory: pytest.T
                 "logDir": str(directory / "logs"),
                 "seccompDir": str(directory / "seccomp"),
                 "registry": {"configDir": str(directory / "registries")},
-                "metricsPort": ports.remembered_port(directory / "port"),
+                "metricsPort": agent,
                 "listSeconds": 1,
                 "logLevel": "debug",
                 "policy": {"rules": [{"namespaces": ["*"], "allow": {"hostPaths": [{"path": "/tmp"}]}}]},
             },
         }
     )
-    made = PodAgent(
-        directory,
-        cluster.kubeconfig,
-        containerd,
-        settings=_api_server(cluster),
-        workload=release.object("DaemonSet", "tallyman-agent"),
-        image=image,
-        sources=_sources(release, directory),
-        account=_account(release, directory / "account"),
+    return made
+
+
+@pytest.fixture(scope="module")
+def manager(release: Release, image: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodManager]:
+    """The manager in its Pod."""
+    directory, workload = tmp_path_factory.mktemp("pod"), release.object("Deployment", MANAGER)
+    pod = Pod(
+        workload,
+        image,
+        sources={"tmp": _directory(directory / "tmp", EVERYBODY)},
+        account=_account(release, MANAGER, directory / "account"),
+        name="manager-0",
+        settings=_api_server(release.cluster),
     )
+    made = PodManager(directory, release.cluster.kubeconfig, pod=pod, port=_metrics_port(workload))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def agent(
+    release: Release, manager: PodManager, node: Node, image: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PodAgent]:
+    """The agent in its Pod, beside a manager in its own."""
+    directory, workload = tmp_path_factory.mktemp("pod"), release.object("DaemonSet", AGENT)
+    policy = _directory(directory / "policy")
+    (policy / "policy.yaml").write_text(release.object("ConfigMap", f"{AGENT}-policy")["data"]["policy.yaml"])
+    pod = Pod(
+        workload,
+        image,
+        sources={"policy": policy, "tmp": _directory(directory / "tmp", EVERYBODY)},
+        account=_account(release, AGENT, directory / "account"),
+        name="node-a",
+        settings=_api_server(release.cluster),
+    )
+    (directory / "port").write_text(str(_metrics_port(workload)))
+    made = PodAgent(directory, release.cluster.kubeconfig, node.containerd, pod=pod)
     made.start()
     yield made
     made.stop()
@@ -89,20 +120,23 @@ def _api_server(cluster: Cluster) -> dict[str, str]:
     return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(cluster.plane.port)}
 
 
-def _sources(release: Release, directory: Path) -> dict[str, Path]:
-    """The volumes that are no paths of the node."""
-    policy, temporary = directory / "policy", directory / "tmp"
-    policy.mkdir()
-    temporary.mkdir()
-    data = release.object("ConfigMap", "tallyman-agent-policy")["data"]
-    (policy / "policy.yaml").write_text(data["policy.yaml"])
-    return {"policy": policy, "tmp": temporary}
+def _metrics_port(workload: Manifest) -> int:
+    [container] = workload["spec"]["template"]["spec"]["containers"]
+    [port] = [one["containerPort"] for one in container["ports"] if one["name"] == "metrics"]
+    return int(port)
 
 
-def _account(release: Release, directory: Path) -> Path:
+def _directory(path: Path, mode: int = 0o755) -> Path:
+    """What a volume holds that does not come from the node."""
+    path.mkdir()
+    path.chmod(mode)
+    return path
+
+
+def _account(release: Release, account: str, directory: Path) -> Path:
     """What is mounted of a service account."""
     directory.mkdir()
-    token = release.cluster.kubectl("-n", NAMESPACE, "create", "token", "tallyman-agent", "--duration=2h").strip()
+    token = release.cluster.kubectl("-n", NAMESPACE, "create", "token", account, "--duration=2h").strip()
     (directory / "token").write_text(token)
     (directory / "namespace").write_text(NAMESPACE)
     (directory / "ca.crt").write_bytes((release.cluster.plane.certificates / "ca.crt").read_bytes())
@@ -124,7 +158,7 @@ def test_the_image_has_no_leftovers_of_its_making(image: Stage) -> None:
     assert list((image.root / "opt/tallyman").rglob("*_pb2.py"))
 
 
-def test_a_whole_life_with_the_agent_in_its_pod(
+def test_a_whole_life_with_agent_and_manager_in_their_pods(
     namespace: Namespace, node: Node, agent: PodAgent, images: Images, tmp_path: Path
 ) -> None:
     mounts = [{"mountPath": "/data", "hostPath": {"path": str(tmp_path / "made"), "type": "DirectoryOrCreate"}}]
@@ -142,9 +176,15 @@ def test_a_whole_life_with_the_agent_in_its_pod(
     ended = namespace.wait("printing", has_exited)
     assert status(ended)["exitCode"] == 3
     assert (tmp_path / "made").is_dir()
-    [log] = (agent.directory / "logs").glob(f"{namespace.name}_printing_*/0.log")
+    [log] = Path(_option(agent, "--log-dir")).glob(f"{namespace.name}_printing_*/0.log")
     assert log.read_text().endswith(" stdout F said\n")
     namespace.wait("forbidden", lambda body: "PolicyForbidden" in yaml.safe_dump(status(body)))
+
+
+def _option(agent: PodAgent, name: str) -> str:
+    """What the chart tells the agent."""
+    [value] = [one.partition("=")[2] for one in agent.pod.told() if one.startswith(f"{name}=")]
+    return value
 
 
 def test_containers_outlive_their_agent_and_containerd_s_restart(
