@@ -37,7 +37,7 @@ ELSEWHERE = ("192.0.2.1", 9)
 
 
 @dataclass(kw_only=True)
-class PodManager(ManagerProcess):
+class ReleasedManager(ManagerProcess):
     """A manager with the options and the capabilities of the chart: it has none of the latter."""
 
     workload: Manifest
@@ -108,10 +108,10 @@ def agent(release: Release, node: Node, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def manager(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodManager]:
+def manager(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleasedManager]:
     """A manager with the account of the chart."""
     directory = tmp_path_factory.mktemp("manager")
-    made = PodManager(
+    made = ReleasedManager(
         directory,
         release.kubeconfig(MANAGER, directory / "kubeconfig"),
         settings={"TALLYMAN_NODE_LIST_SECONDS": "1", "TALLYMAN_WEBHOOK_CHECK_SECONDS": "1"},
@@ -131,7 +131,7 @@ def _own_address() -> str:
 
 
 @pytest.fixture
-def reachable(release: Release, manager: PodManager) -> Iterator[None]:
+def reachable(release: Release, manager: ReleasedManager) -> Iterator[None]:
     """The Service leads to the manager, as the cluster's controllers would have it."""
     [port] = release.object("Service", WEBHOOK)["spec"]["ports"]
     listening = {"name": port["name"], "port": manager.container_ports[port["targetPort"]], "protocol": "TCP"}
@@ -145,7 +145,7 @@ def reachable(release: Release, manager: PodManager) -> Iterator[None]:
 @pytest.mark.feature("D3")
 @pytest.mark.usefixtures("reachable")
 def test_a_bad_container_is_refused_at_the_door_that_the_chart_makes_and_goes_in_while_nobody_is_there(
-    namespace: Namespace, manager: PodManager
+    namespace: Namespace, manager: ReleasedManager
 ) -> None:
     waiting.until(lambda: BAD_SAYS in refusal(namespace), "a bad Container is refused")
     code, _, said = apply(namespace, yaml.safe_dump(namespace.manifest("bad", **BAD)))
@@ -161,14 +161,14 @@ def test_a_bad_container_is_refused_at_the_door_that_the_chart_makes_and_goes_in
 
 
 def test_helm_s_test_passes_with_the_chart_as_it_comes(
-    namespace: Namespace, release: Release, manager: PodManager, images: Images, tmp_path: Path
+    namespace: Namespace, release: Release, manager: ReleasedManager, images: Images, tmp_path: Path
 ) -> None:
     said = helm_test(release, {"tests": {"image": images.busybox}}, tmp_path)
     assert said == "tallyman-test ran on node-a, ended with 0 and is gone\n"
 
 
 def test_binding_takes_the_permissions_of_the_chart_and_no_others(
-    namespace: Namespace, release: Release, audit: Audit, agent: AgentProcess, manager: PodManager
+    namespace: Namespace, release: Release, audit: Audit, agent: AgentProcess, manager: ReleasedManager
 ) -> None:
     namespace.sleeper("web")
     namespace.sleeper("nowhere", nodeSelector={"example.com/pool": "none"})
