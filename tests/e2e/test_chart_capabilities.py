@@ -142,7 +142,9 @@ def test_the_task_is_not_done_without_its_capability(
 ) -> None:
     agent.stop()
     wrapper = confined(render().one("DaemonSet"), without=capability)
-    weaker = AgentProcess(tmp_path / "agent", agent.kubeconfig, agent.containerd, wrapper=wrapper)
+    # The other's directory for pipes, so that it lets go of those of a container that it removes later.
+    same = {"TALLYMAN_RUN_DIR": str(agent.directory / "run")}
+    weaker = AgentProcess(tmp_path / "agent", agent.kubeconfig, agent.containerd, settings=same, wrapper=wrapper)
     weaker.start()
     try:
         task = TASKS[capability]
