@@ -1,5 +1,6 @@
 """Health checks: what a user declares, waits for and reads, and what the agent does about a container that is not well."""
 
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -232,12 +233,15 @@ def test_checks_that_hang_or_print_ten_megabytes_harm_nobody(namespace: Namespac
 def test_checks_whose_start_hangs_have_failed_and_hold_up_no_others(namespace: Namespace, shared: Path) -> None:
     (shared / "well").touch()
     names = [f"hanging-{number}" for number in range(6)]
-    for name in names:  # whatever appears besides the first process is stopped before it is the command
+    for name in names:  # whatever appears besides the first process is stopped, most often before it is the command
         stops_all = "while :; do kill -STOP -1; usleep 5000; done"
         namespace.shell(name, stops_all, healthCheck={"exec": {"command": ["true"]}, **QUICK, "retries": 1})
     namespace.sleeper("web", mounts=_sharing(shared), healthCheck=_asking_for("well"))
-    for name, body in namespace.wait_all(names, _is("Unhealthy")).items():
-        assert condition(body, "Healthy")["message"] == "the health check failed: not started within 5 s", name
+    found = namespace.wait_all(names, _is("Unhealthy")).values()
+    told = Counter(condition(body, "Healthy")["message"] for body in found)
+    # One that was the command already when it was stopped has started, and is as stuck.
+    assert told.keys() <= {f"the health check failed: not {what} within 5 s" for what in ("started", "done")}
+    assert told["the health check failed: not started within 5 s"] > 0
     namespace.wait("web", _is("Healthy"))
     (shared / "well").unlink()
     namespace.wait("web", _is("Unhealthy"))
