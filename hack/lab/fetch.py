@@ -9,6 +9,7 @@ from hack.lab import control_plane_programs as programs
 from hack.lab.debian_root import python_root
 from hack.lab.example_images import busybox
 from hack.lab.progress import Progress
+from hack.lab.prometheus_daemon import promtool
 from hack.lab.registry_daemon import registry_program
 from hack.lab.wheels import wheelhouse
 
@@ -26,6 +27,8 @@ def fetch(progress: Progress) -> None:
     with progress.step("fetch the registry and the example images"):
         registry_program()
         busybox()
+    with progress.step("fetch Prometheus"):
+        promtool()
     with progress.step("make a small Debian for the image, and fetch what it is made of"):
         python_root()
         wheelhouse(PROJECT)
