@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 
 from controller import log, metrics
-from controller.agent.agent import Agent
 from controller.agent.settings import Settings
 from controller.api.events import START_FAILURES
 from controller.cli.node_options import node_options
@@ -279,6 +278,8 @@ def _allow_many_files() -> None:
 
 async def _run(settings: Settings) -> None:
     """Run until a signal asks to stop. The handlers are plain ones, so that a watch can put them back."""
+    from controller.agent.agent import Agent  # noqa: PLC0415 - a manager, of the same program, need not pay for it
+
     stop = asyncio.Event()
     running = asyncio.create_task(Agent(settings).run(stop))
     loop = asyncio.get_running_loop()
