@@ -28,7 +28,8 @@ class Source:
     """One kind: how it is listed and read, and what the store has of it."""
 
     name: str
-    listed: Callable[[], Awaitable[Mapping[Name, Version]]]
+    listed: Callable[[bool], Awaitable[Mapping[Name, Version]]]
+    """Called with whether it may come from the API server's cache, and so be a moment old."""
     read: Callable[[Name], Awaitable[Mapping[str, Any]]]
     names: Callable[[], Iterable[Name]]
     known: Callable[[Name], Version | None]
@@ -48,19 +49,19 @@ class Comparison:
         """Compare every `seconds` until cancelled. A list that fails is logged; its age tells the probes."""
         while True:
             try:
-                await self.catch_up()
+                await self.catch_up(cached=True)
             except KubeError as error:
                 _log.warning("the API server could not be listed", kind=self._source.name, error=str(error))
             await asyncio.sleep(seconds)
 
-    async def catch_up(self) -> None:
-        """Return when the store has all that is there now. What the watch does not bring in time is read.
+    async def catch_up(self, *, cached: bool = False) -> None:
+        """Return when the store has all that is there now, or was a moment ago. What the watch does not bring in time is read.
 
         Raises:
             KubeError: that could not be found out.
         """
         before = {name: self._source.known(name) for name in self._source.names()}
-        listed = await self._source.listed()
+        listed = await self._source.listed(cached)
         # NB: what was known before and is not listed has gone; what is known since may have come after the list.
         expected: dict[Name, Version | None] = {**{name: None for name in before if name not in listed}, **listed}
         late = await self._wait(expected, before)

@@ -25,6 +25,9 @@ class World:
         self.store = Store()
         self.in_step: list[float] = []
         self.read: list[Name] = []
+        self.cached: list[bool] = []
+        self.stale: list[dict[str, Any]] | None = None
+        """What the server's cache has; None when that is all there is."""
         source = Source(
             name="containers",
             listed=self._list,
@@ -36,9 +39,10 @@ class World:
         )
         self.comparison = Comparison(source, lambda _name: self.in_step.append(now()))
 
-    async def _list(self) -> Mapping[Name, Version]:
+    async def _list(self, cached: bool) -> Mapping[Name, Version]:
+        self.cached.append(cached)
         listed = {}
-        for body in self.server.containers():
+        for body in self.stale if cached and self.stale is not None else self.server.containers():
             metadata = body["metadata"]
             listed[metadata["namespace"], metadata["name"]] = (metadata["uid"], metadata["resourceVersion"])
         await asyncio.sleep(0.01)
@@ -130,10 +134,10 @@ def test_a_list_that_fails_is_made_again() -> None:
         world.store.put_container(world.apply())
         faults, listed = iter([True, True]), world._list
 
-        async def fail_twice() -> Mapping[Name, Version]:
+        async def fail_twice(cached: bool) -> Mapping[Name, Version]:
             if next(faults, False):
                 raise errors.Unavailable("away")
-            return await listed()
+            return await listed(cached)
 
         object.__setattr__(world.comparison._source, "listed", fail_twice)
         task = asyncio.create_task(world.comparison.run(60))
@@ -142,5 +146,54 @@ def test_a_list_that_fails_is_made_again() -> None:
         await asyncio.sleep(2)
         assert len(world.in_step) == 1
         task.cancel()
+
+    run(main())
+
+
+def test_only_a_new_leader_asks_for_more_than_the_server_remembers() -> None:
+    async def main() -> None:
+        world = World()
+        task = asyncio.create_task(world.comparison.run(60))
+        await asyncio.sleep(119)
+        task.cancel()
+        await world.comparison.catch_up()
+        assert world.cached == [True, True, False]
+
+    run(main())
+
+
+def test_a_cache_that_is_behind_the_watch_is_no_miss() -> None:
+    async def main() -> None:
+        world = World()
+        world.store.put_container(world.apply())
+        world.stale = world.server.containers()
+        world.store.put_container(world.apply())
+        await world.comparison.catch_up(cached=True)
+        assert (world.read, len(world.in_step)) == ([], 1)
+
+    run(main())
+
+
+def test_a_cache_that_does_not_know_of_a_new_object_is_no_miss() -> None:
+    async def main() -> None:
+        world = World()
+        world.stale = []
+        world.store.put_container(world.apply())
+        await world.comparison.catch_up(cached=True)
+        assert (world.read, len(world.in_step)) == ([WEB], 1)
+
+    run(main())
+
+
+def test_a_cache_that_does_not_know_of_a_deletion_is_no_miss() -> None:
+    async def main() -> None:
+        world = World()
+        body = world.apply()
+        world.stale = world.server.containers()
+        world.store.put_container(body)
+        world.server.remove("/apis/tallyman.dev/v1alpha1/namespaces/shop/containers/web")
+        world.store.drop_container(WEB, body["metadata"]["uid"])
+        await world.comparison.catch_up(cached=True)
+        assert (world.read, len(world.in_step)) == ([WEB], 1)
 
     run(main())
