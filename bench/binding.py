@@ -6,16 +6,17 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from time import perf_counter
 
-from aiohttp import ClientTimeout
+from aiohttp import ClientResponseError, ClientTimeout
 
 from bench import crowd, measure
-from bench.crowd import Api, Body
+from bench.crowd import Api, Body, Kind
 from bench.manager_process import ManagerProcess
 from controller.api.container import NODE_LABEL
 from controller.manager.settings import Settings
 
 AT_ONCE = Settings.binds_at_once
 ELECTION = "tallyman-manager"
+ANOTHER = "another-manager"
 _METADATA = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
 
 
@@ -64,21 +65,24 @@ async def watched(api: Api, namespace: str) -> AsyncIterator[Bound]:
         watching.cancel()
 
 
-async def raw(api: Api, namespace: str, names: list[str], homes: list[str]) -> list[float]:
+async def raw(api: Api, namespace: str, names: list[str], homes: list[str], kind: Kind) -> list[float]:
     """Seconds from the first of so many patches, sent as the manager sends them, until each container was seen bound."""
-    made = await crowd.make_pending(api, namespace, names)
+    made = await crowd.make_pending(api, namespace, names, kind)
     async with watched(api, namespace) as bound:
         since = perf_counter()
         await crowd.at_once(AT_ONCE, range(len(names)), lambda n: _bind(api, made[names[n]], homes[n % len(homes)]))
         return [when - since for when in await bound.of(names)]
 
 
-async def by_manager(api: Api, manager: ManagerProcess, namespace: str, names: list[str]) -> list[float]:
-    """The same for a manager that starts over all of them, from the moment at which it is elected."""
-    await crowd.make_pending(api, namespace, names)
+async def by_manager(api: Api, manager: ManagerProcess, namespace: str, names: list[str], kind: Kind) -> list[float]:
+    """The same for a manager that has stood by, and knows all of them, from the moment at which it is elected."""
+    await _give_lead(api, ANOTHER)
+    manager.spawn()
+    await crowd.make_pending(api, namespace, names, kind)
+    await asyncio.wait_for(manager.knows(len(names), leads=False), measure.TIMEOUT)
     async with watched(api, namespace) as bound:
         elected = asyncio.create_task(_elected(api))
-        manager.spawn()
+        await _give_lead(api, None)
         since = await asyncio.wait_for(elected, measure.TIMEOUT)
         return [when - since for when in await bound.of(names)]
 
@@ -109,7 +113,20 @@ async def _bind(api: Api, made: Body, home: str) -> None:
     metadata = made["metadata"]
     condition = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
     body = {"metadata": {**condition, "labels": {NODE_LABEL: home}}, "spec": {"nodeName": home}}
-    await api.call("PATCH", f"{crowd.collection(metadata['namespace'])}/{metadata['name']}", body)
+    # NB: under a name of its own, as the manager writes: who owns which field costs the server something too.
+    path = f"{crowd.collection(metadata['namespace'])}/{metadata['name']}?fieldManager=binder"
+    await api.call("PATCH", path, body)
+
+
+async def _give_lead(api: Api, holder: str | None) -> None:
+    """Make somebody the leader for an hour; or nobody, so that whoever stands by is elected."""
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 3600}
+    try:
+        await api.call("PATCH", f"{crowd.LEASES}/{ELECTION}", {"spec": spec})
+    except ClientResponseError as error:
+        if error.status != 404:
+            raise
+        await api.call("POST", crowd.LEASES, {"metadata": {"name": ELECTION}, "spec": spec})
 
 
 async def _elected(api: Api) -> float:
@@ -118,6 +135,6 @@ async def _elected(api: Api) -> float:
     async with api.session.get(api.server + crowd.LEASES, params=query, timeout=ClientTimeout()) as stream:
         async for line in stream.content:
             event = json.loads(line)
-            if event["type"] != "DELETED" and event["object"]["spec"].get("holderIdentity"):
+            if event["type"] != "DELETED" and event["object"]["spec"].get("holderIdentity") not in (None, "", ANOTHER):
                 return perf_counter()
     raise ConnectionError("the watch of the manager's Lease has ended")

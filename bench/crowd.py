@@ -32,6 +32,8 @@ WRITERS = 16
 SINCE = "2026-01-01T00:00:00Z"
 T = TypeVar("T")
 Body = Mapping[str, Any]
+Kind = Callable[[str], dict[str, Any]]
+"""Makes a container of that name."""
 
 
 class Api:
@@ -137,12 +139,12 @@ async def make_namespace(api: Api, name: str) -> None:
     await api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
 
 
-async def make_pending(api: Api, namespace: str, names: Iterable[str]) -> dict[str, Body]:
+async def make_pending(api: Api, namespace: str, names: Iterable[str], kind: Kind | None = None) -> dict[str, Body]:
     """Make containers that have no node yet; returns them as they were made, by name."""
     made: dict[str, Body] = {}
 
     async def make(name: str) -> None:
-        made[name] = await api.call("POST", collection(namespace), pending(name))
+        made[name] = await api.call("POST", collection(namespace), (kind or pending)(name))
 
     await at_once(WRITERS, names, make)
     return made
@@ -183,6 +185,12 @@ def pending(name: str) -> dict[str, Any]:
             "securityContext": {"runAsUser": 1000, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
         },
     }
+
+
+def small(name: str) -> dict[str, Any]:
+    """One as schedulers are measured with: an image and what it asks for, and nothing else."""
+    made = pending(name)
+    return {**made, "spec": {key: made["spec"][key] for key in ("image", "resources")}}
 
 
 def bound(name: str, home: str) -> dict[str, Any]:

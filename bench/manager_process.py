@@ -43,8 +43,8 @@ class ManagerProcess:
         """Start it, and do not wait for it."""
         self.daemon.start(ready=lambda: True, timeout=measure.TIMEOUT)
 
-    async def knows(self, count: int) -> None:
-        """Wait until it leads, has compared all kinds with lists, knows so many Containers, and has told all its news."""
+    async def knows(self, count: int, *, leads: bool = True) -> None:
+        """Wait until it leads or stands by, has compared all kinds with lists, knows so many Containers, and has told all its news."""
         async with ClientSession() as session:
             while True:
                 try:
@@ -52,7 +52,7 @@ class ManagerProcess:
                         page = await answer.text()
                     known = _CONTAINERS.search(page)
                     compared = len(_LISTED.findall(page)) == KINDS
-                    if known and float(known[1]) == count and compared and _LEADER.search(page):
+                    if known and float(known[1]) == count and compared and bool(_LEADER.search(page)) == leads:
                         break
                 except ClientError:
                     pass  # not yet listening
@@ -71,6 +71,7 @@ def manager(directory: Path) -> Iterator[ManagerProcess]:
     environment = {
         **os.environ,
         "POD_NAME": "bench",
+        "TALLYMAN_LOG_FORMAT": "json",
         "TALLYMAN_METRICS_ADDRESS": metrics,
         "TALLYMAN_WEBHOOK_ADDRESS": f"127.0.0.1:{free_port()}",
     }

@@ -31,4 +31,4 @@ def print_rows(rows: Sequence[Row]) -> None:
     ]
     widths = [max(len(line[column]) for line in table) for column in range(6)]
     for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), flush=True)

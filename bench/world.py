@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from hack import lab
 from hack.lab.cluster import Cluster
 from hack.lab.daemon import Daemon
@@ -17,6 +19,7 @@ from hack.lab.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 NODE = "bench"
+ACCOUNT = "bench"
 READY_SECONDS = 60.0
 
 
@@ -37,11 +40,24 @@ class World:
 def control_plane(directory: Path) -> Iterator[lab.ControlPlane]:
     """A control plane of its own that knows our kinds, and which this process's clients take for theirs."""
     with lab.control_plane(directory / "cluster") as plane:
-        os.environ["KUBECONFIG"] = str(plane.kubeconfig)
         cluster = Cluster(find_kubectl(Path(sys.executable).parent), str(plane.kubeconfig))
         cluster.install_definitions(ROOT / "crds")
         cluster.make_lease_namespace()
+        os.environ["KUBECONFIG"] = str(_with_token(cluster, directory / "kubeconfig"))
         yield plane
+
+
+def _with_token(cluster: Cluster, path: Path) -> Path:
+    """A kubeconfig with a service account's token: what a Pod has. A client certificate, verified with each request, costs the API server more."""
+    cluster.run("-n", "default", "create", "serviceaccount", ACCOUNT)
+    everything = ["--clusterrole=cluster-admin", f"--serviceaccount=default:{ACCOUNT}"]
+    cluster.run("create", "clusterrolebinding", ACCOUNT, *everything)
+    content = yaml.safe_load(Path(cluster.kubeconfig).read_text())
+    token = cluster.run("-n", "default", "create", "token", ACCOUNT, "--duration=6h").strip()
+    content["users"] = [{"name": user["name"], "user": {"token": token}} for user in content["users"]]
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 @contextmanager
@@ -56,7 +72,7 @@ def world(directory: Path, plane: lab.ControlPlane, *, standalone: bool = True) 
         lab.push(registry.address, "hello:bench", lab.hello())
         lab.push(registry.address, "busybox:bench", lab.busybox())
         metrics = f"127.0.0.1:{free_port()}"
-        agent = _agent(directory / "agent", node, plane, metrics, standalone=standalone)
+        agent = _agent(directory / "agent", node, metrics, standalone=standalone)
         try:
             agent.start(ready=lambda: answers(metrics), timeout=READY_SECONDS)
             yield World(node, plane, image, busybox, directory, agent, metrics)
@@ -64,10 +80,9 @@ def world(directory: Path, plane: lab.ControlPlane, *, standalone: bool = True) 
             agent.stop()
 
 
-def _agent(directory: Path, node: lab.Containerd, plane: lab.ControlPlane, metrics: str, *, standalone: bool) -> Daemon:
+def _agent(directory: Path, node: lab.Containerd, metrics: str, *, standalone: bool) -> Daemon:
     environment = {
         **os.environ,
-        "KUBECONFIG": str(plane.kubeconfig),
         "CONTAINERD_ADDRESS": node.address,
         "CONTAINERD_NAMESPACE": node.namespace,
         "NODE_NAME": NODE,
