@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from controller.api.container import GROUP, PLURAL, VERSION
-from controller.kube.client import _tls, login
+from controller.kube.client import login, tls
 
 NAMESPACE = "default"
 PATH = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{PLURAL}"
@@ -100,7 +100,7 @@ def is_gone(status: Status | None) -> bool:
 async def open_session() -> AsyncIterator[tuple[ClientSession, str]]:
     """An HTTP session by the kubeconfig, and the address of the API server."""
     info = login()
-    connector = TCPConnector(ssl=_tls(info), limit=200)
+    connector = TCPConnector(ssl=tls(info), limit=200)
     async with ClientSession(connector=connector, headers=info.as_http_headers(), read_bufsize=2**20) as session:
         yield session, info.server
 

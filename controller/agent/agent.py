@@ -24,6 +24,7 @@ from controller.agent.declared import DeclaredStore
 from controller.agent.dependencies import DependencyKeeper
 from controller.agent.exposition import Exposition
 from controller.agent.failures import FailureBook
+from controller.agent.hearsay import Hearsay
 from controller.agent.heartbeat import Heartbeat
 from controller.agent.identity import Key
 from controller.agent.images import ImageKeeper, ImageSource
@@ -235,7 +236,6 @@ class Agent:
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         settings = self._settings
-        own = Watch(CONTAINERS, self._deliver, f"{NODE_LABEL}={settings.node_name}")
         comparison = Comparison(
             api=self._api,
             declared=self._declared,
@@ -246,6 +246,8 @@ class Agent:
             lost_shims=partial(shims.sweep, settings.containerd_address, settings.containerd_namespace),
             look_for_runtimes=self._look_for_runtimes,
         )
+        hearsay = Hearsay(self._deliver, comparison.has, comparison.read)
+        own = Watch(CONTAINERS, hearsay.deliver, f"{NODE_LABEL}={settings.node_name}", cached=True)
         registration = Registration(
             api=ContainerNodes(self._client),
             node=settings.node_name,
@@ -258,6 +260,7 @@ class Agent:
         parts = [
             ("queue", self._queue.run(self._reconciler.reconcile, settings.workers)),
             ("watch", own.run()),
+            ("read", hearsay.run()),
             ("compare", comparison.run(settings.list_seconds)),
             ("policy", self._policy.run(settings.list_seconds)),
             ("events", self._recorder.run()),

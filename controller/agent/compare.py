@@ -68,7 +68,7 @@ class Comparison:
             KubeError: one could not be read; then nothing is known of the rest.
         """
         for key in {*self._observed.keys(), *(one.key for one in self._declared)}:
-            await self._read(key)
+            await self.read(key)
             self._wake(key)
 
     async def _begin(self, seconds: float) -> None:
@@ -109,9 +109,9 @@ class Comparison:
         try:
             listed = await self._api.versions(self._node)
             self._others = {key: version for key, version in self._others.items() if listed.get(key) == version}
-            missed = [key for key in self._overdue(listed) if await self._read(key)]
+            missed = [key for key in self._overdue(listed) if await self.read(key)]
             for key in self._unlabelled(listed):
-                await self._read(key)
+                await self.read(key)
         except KubeError as error:
             metrics.list_failed("watch")
             _log.warning("the API server could not be listed", error=str(error))
@@ -135,7 +135,7 @@ class Comparison:
         late: dict[Key, Version | None] = {
             key: version
             for key, version in listed.items()
-            if not self._has(key, version) and self._others.get(key) != version
+            if not self.has(key, version) and self._others.get(key) != version
         }
         gone = (one for one in self._declared if one.key not in listed and one.node_label == self._node)
         late.update({declared.key: None for declared in gone})
@@ -145,14 +145,19 @@ class Comparison:
         """The objects without our label, which can't be watched or listed: they are asked for one by one."""
         return [one.key for one in self._declared if one.key not in listed and one.node_label != self._node]
 
-    def _has(self, key: Key, version: Version) -> bool:
+    def has(self, key: Key, version: Version) -> bool:
+        """Whether the store has this version of an object, or a later one."""
         known = self._declared.get(key)
         if known is None or known.uid != version[0]:
             return False
         return known.resource_version == version[1] or _later(known.resource_version, version[1])
 
-    async def _read(self, key: Key) -> bool:
-        """Read one object; what was deleted, or given to another node, is dropped. Says whether it is, or was, ours."""
+    async def read(self, key: Key) -> bool:
+        """Read one object; what was deleted, or given to another node, is dropped. Says whether it is, or was, ours.
+
+        Raises:
+            KubeError: it could not be read.
+        """
         try:
             body = await self._api.get(*key)
         except NotFound:

@@ -144,7 +144,7 @@ class Client:
             info = login()
             self._server = info.server.rstrip("/")
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=_tls(info), limit=32),
+                connector=aiohttp.TCPConnector(ssl=tls(info), limit=32),
                 headers={**info.as_http_headers(), "User-Agent": "tallyman"},
                 timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
             )
@@ -159,7 +159,7 @@ def _message(raw: bytes) -> str:
         return "an answer that is not JSON"
 
 
-def _tls(info: kopf.ConnectionInfo) -> ssl.SSLContext:
+def tls(info: kopf.ConnectionInfo) -> ssl.SSLContext:
     """The TLS context for a connection, with the client certificate if there is one."""
     context = ssl.create_default_context(
         cafile=_text(info.ca_path), cadata=base64.b64decode(info.ca_data).decode() if info.ca_data else None

@@ -15,7 +15,7 @@ import kopf
 
 from controller import log
 from controller.api.container import GROUP, PLURAL, VERSION
-from controller.kube import client
+from controller.kube import cached, client
 
 RESTART_SECONDS = 5.0
 IDENTITY: Any = "tallyman"
@@ -82,6 +82,8 @@ class Watch:
     deliver: Deliver
     selector: str = ""
     """The label selector that they match; empty: all of them, in all namespaces."""
+    cached: bool = False
+    """Whether lists come from the API server's cache: at once, but they may be a moment old. Without pages, so for few objects."""
     idle_seconds: float = 5.0
     """How long kopf keeps an object in memory after its last event. Less for those who watch very many."""
 
@@ -121,8 +123,8 @@ class Watch:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
-        def _login(**_: object) -> kopf.ConnectionInfo:
-            return client.login()
+        async def _login(**_: object) -> kopf.ConnectionInfo | kopf.AiohttpSession:
+            return cached.session(client.login()) if self.cached else client.login()
 
         @kopf.on.event(*self.resource, registry=registry)
         async def _event(event: Mapping[str, Any], **_: object) -> None:
