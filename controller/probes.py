@@ -21,6 +21,7 @@ class Freshness:
     stale_seconds: float
     clock: Callable[[], float] = monotonic
     _noted: dict[str, float] = field(default_factory=dict)
+    _faults: dict[str, str] = field(default_factory=dict)
     _began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -29,6 +30,11 @@ class Freshness:
     def note(self, source: str) -> None:
         """The source was just found to be in step."""
         self._noted[source] = self.clock()
+        self._faults.pop(source, None)
+
+    def fault(self, source: str, problem: str) -> None:
+        """The source was just found not to be trusted, in words. That keeps from being ready until it is found to be in step."""
+        self._faults[source] = problem
 
     def out_of_step(self) -> list[str]:
         """The sources that keep from being ready, by their names."""
@@ -46,9 +52,9 @@ class Freshness:
         ]
 
     def unready(self) -> list[str]:
-        """What keeps from being ready: what is stale, and what was not seen at all yet."""
+        """What keeps from being ready: what is stale, what was not seen at all yet, and what is not to be trusted."""
         unseen = [f"{source}: not seen yet" for source in self.sources if source not in self._noted]
-        return [*unseen, *self.problems()]
+        return [*unseen, *self.problems(), *(f"{source}: {problem}" for source, problem in self._faults.items())]
 
 
 def application(problems: Problems, unready: Problems, metrics: Callable[[], Awaitable[bytes]]) -> web.Application:

@@ -164,8 +164,6 @@ class Elsewhere:
     resource_version: str
     node_name: str | None
     """The node that it names; None when it is bound to none."""
-    moved: bool
-    """Whether the cluster has moved it: its status does not name this node any more."""
 
 
 @dataclass(frozen=True)

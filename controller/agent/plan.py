@@ -55,7 +55,7 @@ def plan(declared: Declared | None, observed: Observation, now: datetime) -> Pla
     if set_back:
         return Plan(set_back)
     if declared is None and observed.elsewhere is not None:
-        return hindrances.held_back(None, elsewhere.decide(observed.elsewhere, observed, now), observed, now)
+        return hindrances.held_back(None, elsewhere.decide(observed, now), observed, now)
     if declared is None:
         return hindrances.held_back(None, stopping.remove_all(observed.containers, None, now), observed, now)
     decided = hindrances.held_back(declared, _plan(declared, observed, now), observed, now)

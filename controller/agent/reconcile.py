@@ -160,11 +160,7 @@ class Reconciler:
 
     def _tell_of(self, foreign: Elsewhere, decided: Plan) -> None:
         """Say what has become of containers whose object is another node's."""
-        where = {"namespace": foreign.key[0], "name": foreign.key[1], "node": foreign.node_name}
-        gone = [action for action in decided.actions if isinstance(action, RemoveContainer)]
-        if not foreign.moved:
-            _log.warning("a container is left alone: its object is another node's", **where)
-        elif gone:
+        if any(isinstance(action, RemoveContainer) for action in decided.actions):
             told = f"it was bound to {foreign.node_name or 'no node'} while {self._node} was away, which removes its own copy"
             self._announce(foreign, Announcement(Reason.MOVED, told))
 
@@ -230,7 +226,7 @@ class Reconciler:
             return None
         if not belongs(body, self._node):
             self._forget(key)
-            return elsewhere.read(body, self._node)
+            return elsewhere.read(body)
         self._declared.put(body)
         return self._declared.get(key)
 

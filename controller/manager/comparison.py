@@ -1,7 +1,7 @@
 """The safety net: what the watches have brought is compared with lists, at the beginning of each term and every so often.
 
 kopf does not tell when a watch last said anything, so whether a watch works is shown by its result. What it does not bring in time is
-read here, and it counts as stale.
+read here; the watch is not trusted then, and the manager not ready, until a comparison finds nothing of the kind.
 """
 
 import asyncio
@@ -40,9 +40,10 @@ class Source:
 class Comparison:
     """Compares one kind."""
 
-    def __init__(self, source: Source, in_step: Callable[[str], None]) -> None:
+    def __init__(self, source: Source, in_step: Callable[[str], None], fault: Callable[[str, str], None]) -> None:
         self._source = source
         self._in_step = in_step
+        self._fault = fault
         self._patience = FIRST_SECONDS
 
     async def run(self, seconds: float) -> None:
@@ -68,6 +69,7 @@ class Comparison:
         missed = [name for name in late if await self._read(name)]
         if missed:
             metrics.watch_missed(self._source.name, len(missed))
+            self._fault(self._source.name, f"the watch has missed changes ({len(missed)} of them at the last look)")
             _log.error(
                 "the watch has missed changes; they were read instead", kind=self._source.name, count=len(missed)
             )

@@ -80,7 +80,9 @@ class Manager:
             release_after=settings.lost_deletion_seconds,
         )
         self._admission = self._make_admission()
-        self._comparisons = [Comparison(source, self._freshness.note) for source in self._sources()]
+        self._comparisons = [
+            Comparison(source, self._freshness.note, self._freshness.fault) for source in self._sources()
+        ]
 
     def _make_admission(self) -> AdmissionService | None:
         settings = self._settings.admission

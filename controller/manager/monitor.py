@@ -56,8 +56,8 @@ class Monitor:
         Raises:
             KubeError: that could not be done.
         """
-        for node, beat in _beats(await self._leases(lease_name(name))):
-            self.heartbeats.heard(node, beat, self._clock())
+        beats = dict(_beats(await self._leases(lease_name(name))))
+        self.heartbeats.heard(name, beats.get(name), self._clock())
 
     async def _look(self) -> None:
         beats = dict(_beats(await self._leases("")))

@@ -2,7 +2,10 @@
 
 A node lives while its Lease changes. How long it has not is measured by this process's own clock, from one good list to the next:
 what the Lease says of the time is only compared, so nodes may have any clock. A time in which the Leases could not be listed counts
-for nobody.
+for nobody. That a Lease has gone is a change too, for nobody knows whether it was renewed just before:
+
+        list           node returns: renews its Lease    ContainerNode and Lease are deleted     list, or the Lease is asked for
+        silent  ────────────────────────────────────────────────────────────────────────────────►  not silent for one duration more
 
         Lease changes          ALIVE
         silent for its duration, ContainerNode there             LOST: the container's state is unknown, nothing is touched
@@ -57,7 +60,10 @@ class Life:
 @dataclass(slots=True)
 class _Heard:
     beat: Beat | None
+    """None: it has no Lease."""
     changed_at: float
+    duration: float
+    """For how long it may not change; without a Lease that of the last one."""
 
 
 class Heartbeats:
@@ -79,27 +85,26 @@ class Heartbeats:
         before, self._heard = self._heard, {}
         for name in {*names, *beats}:
             known, beat = before.get(name), beats.get(name)
-            same = known is not None and (beat is None or beat == known.beat) and not self._was_blind(known, gap)
-            # NB: a Lease that was deleted is silent since its last change.
-            self._heard[name] = known if known is not None and same else _Heard(beat, now)
+            same = known is not None and beat == known.beat and not self._was_blind(known, gap)
+            self._heard[name] = known if known is not None and same else _changed(known, beat, now)
         self._listed_at = now
 
     def _was_blind(self, known: _Heard, gap: float) -> bool:
         """Whether so long was not listed that the node may have renewed in vain: then it has all of its time once more."""
-        return gap > self._list_seconds + _duration(known.beat) * BLIND_PART
+        return gap > self._list_seconds + known.duration * BLIND_PART
 
-    def heard(self, name: str, beat: Beat, now: float) -> None:
-        """Take in one node's Lease, read between two lists. That it has not changed says nothing new."""
+    def heard(self, name: str, beat: Beat | None, now: float) -> None:
+        """Take in one node's Lease (None: there is none), read between two lists. That it has not changed says nothing new."""
         known = self._heard.get(name)
         if known is None or known.beat != beat:
-            self._heard[name] = _Heard(beat, now)
+            self._heard[name] = _changed(known, beat, now)
 
     def silent_for(self, name: str) -> float | None:
         """Since how many seconds the node has been silent, as of the last list; None when it is not, or not known yet."""
         heard = self._heard.get(name)
         if heard is None or self._listed_at is None:
             return None
-        over = self._listed_at - heard.changed_at - _duration(heard.beat)
+        over = self._listed_at - heard.changed_at - heard.duration
         return over if over >= 0 else None
 
     def silent(self) -> frozenset[str]:
@@ -107,8 +112,10 @@ class Heartbeats:
         return frozenset(name for name in self._heard if self.silent_for(name) is not None)
 
 
-def _duration(beat: Beat | None) -> float:
-    return min(beat.duration, LONGEST_DURATION) if beat is not None else float(LEASE_DURATION_SECONDS)
+def _changed(known: _Heard | None, beat: Beat | None, now: float) -> _Heard:
+    if beat is not None:
+        return _Heard(beat, now, min(beat.duration, LONGEST_DURATION))
+    return _Heard(None, now, known.duration if known is not None else float(LEASE_DURATION_SECONDS))
 
 
 def life(record: NodeRecord | None, silent_for: float | None) -> Life:

@@ -1,27 +1,26 @@
 """The HTTPS server that the API server sends its reviews to: `POST /validate`.
 
-It holds no state and asks nobody, so every replica answers. Whoever reaches the port may ask; so each request is bounded in size
-and in time, and only so many are read at once. What is no review is answered with a `Status` and an HTTP error: to the API server
-the call has then failed, and the webhook's failurePolicy decides.
+It holds no state and asks nobody, so every replica answers. Whoever reaches the port may ask; so connections are bounded in number and
+in time (`connections`), bodies in size and in time (`bodies`), and what was read is judged at once. What is no review is answered with a
+`Status` and an HTTP error: to the API server the call has then failed, and the webhook's failurePolicy decides.
 """
 
-import asyncio
 import json
 import ssl
 from collections.abc import Callable
+from contextlib import nullcontext
 from time import monotonic
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from controller import log
 from controller.manager import admission
+from controller.manager.bodies import MAX_BYTES, Bodies, TooLarge
+from controller.manager.connections import Connections
 
 PATH: Final = "/validate"
-MAX_BYTES: Final = 8 * 2**20
-"""An object and the one before it, of 3 MiB at most each, as the API server sends them."""
-READ_SECONDS: Final = 10.0
-AT_ONCE: Final = 32
 KEEP_ALIVE_SECONDS: Final = 180.0
 """Longer than the API server keeps an idle connection: whoever sends must be the one to close, or requests get lost."""
 STOP_SECONDS: Final = 5.0
@@ -42,8 +41,9 @@ class Webhook:
         self._tls = tls
         self._observe = observe
         self._told = ""
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._bodies = Bodies()
         self._runner: web.AppRunner | None = None
+        self._connections: Connections | None = None
 
     async def open(self) -> None:
         """Begin to listen.
@@ -51,24 +51,35 @@ class Webhook:
         Raises:
             OSError: the address is taken.
         """
-        pages = web.Application(client_max_size=MAX_BYTES)
+        pages = web.Application(middlewares=[self._attended])
         pages.add_routes([web.post(PATH, self._validate)])
         self._runner = web.AppRunner(
             pages, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=STOP_SECONDS
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
+        assert self._runner.server is not None  # noqa: S101 - for the type checker; `setup` made it
+        self._connections = Connections(self._runner.server, self._tls)
+        await self._connections.open(self._host, self._port)
 
     async def close(self) -> None:
         """Listen no longer; requests that are being answered get their answer."""
+        if self._connections is not None:
+            await self._connections.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
+    @web.middleware
+    async def _attended(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Tell the connection that a request is being answered: its time is bounded by other means."""
+        connection = None if self._connections is None else self._connections.of(request.protocol)
+        with nullcontext() if connection is None else connection.request():
+            return await handler(request)
+
     async def _validate(self, http: web.Request) -> web.Response:
         since, operation, outcome = monotonic(), "", "error"
         try:
-            request = _parsed(await self._body(http))
+            request = _parsed(await self._bodies.read(http.content))
             operation = request.operation
             verdict = admission.judge(request)
             outcome = "refused" if verdict.errors else "allowed"
@@ -77,17 +88,13 @@ class Webhook:
         except admission.Malformed as error:
             outcome = "malformed"
             return self._failure(400, f"this webhook can't answer the request: {error}")
-        except web.HTTPRequestEntityTooLarge:
+        except TooLarge:
             outcome = "malformed"
             return self._failure(413, f"this webhook can't answer the request: it has more than {MAX_BYTES} bytes")
         except (TimeoutError, web.RequestPayloadError, ConnectionError):
             return self._failure(503, "this webhook can't answer the request: it did not arrive in time")
         finally:
             self._observe(operation if operation in _OPERATIONS else "", outcome, monotonic() - since)
-
-    async def _body(self, http: web.Request) -> bytes:
-        async with asyncio.timeout(READ_SECONDS), self._slots:
-            return await http.read()
 
     def _failure(self, code: int, message: str) -> web.Response:
         """As the API server writes an error, so that it can show ours. Logged when it is another one than before."""

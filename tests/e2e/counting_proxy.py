@@ -35,6 +35,10 @@ class CountingProxy:
         """How often a Container came in a watch, by namespace and name."""
         self.listed: Counter[Name] = Counter()
         """How often one came in a list, whole or in part."""
+        self.watches = threading.Event()
+        """Set once Containers are watched."""
+        self.mute = threading.Event()
+        """While it is set, nothing that a watch brings is handed on, and the connection stays: a watch that hangs."""
         self.kubeconfig = str(self._write_kubeconfig(directory / "kubeconfig"))
 
     def _write_kubeconfig(self, path: Path) -> Path:
@@ -116,7 +120,11 @@ class CountingProxy:
                 self.send_header("Content-Type", answer.headers["Content-Type"])
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
+                if counted and answer.status == 200:
+                    proxy.watches.set()
                 while line := answer.readline():
+                    if proxy.mute.is_set():
+                        continue
                     if counted and answer.status == 200:
                         proxy._count_event(line)
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e import simulated, waiting
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import Cluster, Namespace
+from tests.e2e.counting_proxy import CountingProxy
 from tests.e2e.manager_process import LEASE, ManagerProcess
 from tests.e2e.objects import condition, status
 from tests.e2e.pages import value
@@ -192,3 +194,25 @@ def test_what_the_manager_shows(namespace: Namespace, nodes: Fleet, manager: Man
     assert value(manager, "tallyman_api_requests_total", verb="PATCH", outcome="ok") >= 1
     names = {line.split("{")[0].split(" ")[0] for line in manager.page("/metrics")[1].splitlines() if line[:1] != "#"}
     assert not {name for name in names if name.startswith(("tallyman_runtime", "tallyman_container"))}
+
+
+@pytest.mark.feature("K2", "K4")
+def test_a_manager_whose_watch_hangs_is_not_ready_until_it_is_in_step(
+    namespace: Namespace, cluster: Cluster, tmp_path: Path
+) -> None:
+    said = "containers: the watch has missed changes"
+    with CountingProxy(cluster.plane, tmp_path / "proxy").running() as proxy:
+        other = ManagerProcess(tmp_path, proxy.kubeconfig, name="manager-b")
+        other.start()
+        try:
+            waiting.until(proxy.watches.is_set, "it watches")
+            namespace.create("seen")
+            waiting.until(lambda: (namespace.name, "seen") in proxy.watched, "its watch works")
+            assert other.page("/readyz") == (200, "ok\n")
+            proxy.mute.set()
+            namespace.create("missed")
+            waiting.until(lambda: said in other.page("/readyz")[1], "says so", seen=lambda: other.page("/readyz"))
+            proxy.mute.clear()
+            waiting.until(lambda: other.page("/readyz")[0] == 200, "ready again", seen=lambda: other.page("/readyz"))
+        finally:
+            other.stop()

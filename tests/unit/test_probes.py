@@ -58,6 +58,18 @@ def test_a_source_that_falls_silent_makes_it_ill_and_unready_and_well_again(cloc
     assert freshness.problems() == freshness.unready() == []
 
 
+@pytest.mark.feature("K4")
+def test_a_source_with_a_fault_makes_it_unready_until_it_is_in_step(freshness: Freshness) -> None:
+    freshness.note("containerd")
+    freshness.note("watch")
+    freshness.fault("watch", "it has missed a change")
+    freshness.note("containerd")
+    assert freshness.problems() == []
+    assert freshness.unready() == ["watch: it has missed a change"]
+    freshness.note("watch")
+    assert freshness.unready() == []
+
+
 def test_what_is_out_of_step_is_named_without_its_age(freshness: Freshness, clock: Clock) -> None:
     assert freshness.out_of_step() == ["containerd", "watch"]
     freshness.note("containerd")

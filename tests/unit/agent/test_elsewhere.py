@@ -1,4 +1,4 @@
-"""Containers whose object is another node's: which are removed, and which are left alone."""
+"""Containers whose object is another node's: they are removed; and whose object it still is."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,10 +7,12 @@ import pytest
 
 from controller.agent import elsewhere
 from controller.agent.actions import Action, KillContainer, RemoveContainer, SignalStop
+from controller.agent.declared import belongs
 from controller.agent.identity import StopCause
 from controller.agent.observation import Elsewhere, Observation, ObservedContainer
 from controller.agent.plan import plan
-from tests.unit.agent.objects import ID, KEY, NODE, NOW, OTHER_UID, UID, ahead, body, container, ended, mark
+from controller.api.container import NODE_LABEL
+from tests.unit.agent.objects import ID, KEY, NODE, NOW, OTHER_UID, UID, body, container, ended, mark
 
 OLD = "aa" * 32
 RUNS = container()
@@ -20,64 +22,55 @@ IS_GOING = container(stop=mark(StopCause.REMOVE, 20), grace_seconds=10)
 STOP = SignalStop(ID, 15, StopCause.REMOVE)
 
 
-def foreign(*, moved: bool) -> Elsewhere:
-    return Elsewhere(KEY, UID, "200", "node-b", moved=moved)
+FOREIGN = Elsewhere(KEY, UID, "200", "node-b")
 
 
 @pytest.mark.feature("K2")
 @pytest.mark.parametrize(
-    ("moved", "containers", "actions"),
+    ("containers", "actions"),
     [
-        pytest.param(True, (RUNS,), (STOP,), id="it was moved: the process is asked to end"),
-        pytest.param(True, (IS_GOING,), (KillContainer(ID),), id="it was moved, and its grace period is over"),
-        pytest.param(True, (HAS_ENDED,), (RemoveContainer(ID),), id="it was moved, and its process has ended"),
-        pytest.param(False, (RUNS,), (), id="its status still names this node"),
-        pytest.param(False, (HAS_ENDED,), (), id="its status still names this node, and its process has ended"),
+        pytest.param((RUNS,), (STOP,), id="the process is asked to end"),
+        pytest.param((IS_GOING,), (KillContainer(ID),), id="its grace period is over"),
+        pytest.param((HAS_ENDED,), (RemoveContainer(ID),), id="its process has ended"),
         pytest.param(
-            False,
             (RUNS, OLD_ONE),
-            (SignalStop(OLD, 15, StopCause.REMOVE),),
-            id="what belonged to an earlier object goes in any case",
+            (STOP, SignalStop(OLD, 15, StopCause.REMOVE)),
+            id="what belonged to an earlier object goes with it",
         ),
-        pytest.param(True, (), (), id="there is nothing here"),
+        pytest.param((), (), id="there is nothing here"),
     ],
 )
-def test_what_becomes_of_it(
-    moved: bool, containers: tuple[ObservedContainer, ...], actions: tuple[Action, ...]
+def test_what_becomes_of_one_that_was_moved(
+    containers: tuple[ObservedContainer, ...], actions: tuple[Action, ...]
 ) -> None:
-    decided = plan(None, Observation(containers, elsewhere=foreign(moved=moved)), NOW)
+    decided = plan(None, Observation(containers, elsewhere=FOREIGN), NOW)
 
     assert decided.actions == actions
     assert decided.facts is None, "the status is the other node's"
 
 
-def test_one_that_is_left_alone_is_looked_at_again() -> None:
-    decided = plan(None, Observation((RUNS,), elsewhere=foreign(moved=False)), NOW)
-
-    assert decided.look_again == ahead(60)
-    assert plan(None, Observation((), elsewhere=foreign(moved=False)), NOW).look_again is None
-
-
 @pytest.mark.feature("L18", "K2")
-def test_one_that_was_moved_and_whose_runtime_is_gone_waits() -> None:
-    decided = plan(
-        None, Observation((RUNS,), elsewhere=foreign(moved=True), missing_runtimes={"runc": "/usr/bin/runc"}), NOW
-    )
+def test_one_whose_runtime_is_gone_waits() -> None:
+    decided = plan(None, Observation((RUNS,), elsewhere=FOREIGN, missing_runtimes={"runc": "/usr/bin/runc"}), NOW)
 
     assert decided.actions == ()
 
 
 @pytest.mark.feature("K2")
 @pytest.mark.parametrize(
-    ("status", "moved"),
+    ("status", "ours"),
     [
-        pytest.param({"nodeName": NODE, "state": "Running"}, False, id="changed by hand while it ran here"),
-        pytest.param({"nodeName": "node-b"}, True, id="the other node has taken it up"),
-        pytest.param({"nodeName": None, "state": "Pending"}, True, id="its status was reset"),
-        pytest.param({}, True, id="it has no status"),
+        pytest.param({"nodeName": NODE, "state": "Running"}, True, id="nodeName was changed by hand while it ran here"),
+        pytest.param({"nodeName": "node-b"}, False, id="the other node has taken it up"),
+        pytest.param({"nodeName": None, "state": "Pending"}, False, id="its status was reset"),
+        pytest.param({}, False, id="it has no status"),
     ],
 )
-def test_a_container_was_moved_when_its_status_does_not_name_this_node(status: dict[str, Any], moved: bool) -> None:
-    found = elsewhere.read(body(status=status, nodeName="node-b"), NODE)
+def test_an_object_is_another_nodes_only_when_its_status_does_not_name_this_one(
+    status: dict[str, Any], ours: bool
+) -> None:
+    made = body(status=status, nodeName="node-b")
+    made["metadata"]["labels"] = {NODE_LABEL: "node-b"}
 
-    assert found == Elsewhere(KEY, UID, "100", "node-b", moved=moved)
+    assert belongs(made, NODE) is ours
+    assert elsewhere.read(made) == Elsewhere(KEY, UID, "100", "node-b")

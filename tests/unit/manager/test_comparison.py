@@ -24,6 +24,7 @@ class World:
         self.server = Server()
         self.store = Store()
         self.in_step: list[float] = []
+        self.faults: list[tuple[str, str]] = []
         self.read: list[Name] = []
         self.cached: list[bool] = []
         self.stale: list[dict[str, Any]] | None = None
@@ -37,7 +38,10 @@ class World:
             put=self.store.put_container,
             drop=self.store.drop_container,
         )
-        self.comparison = Comparison(source, lambda _name: self.in_step.append(now()))
+        self.comparison = Comparison(source, lambda _name: self.in_step.append(now()), self._fault)
+
+    def _fault(self, source: str, problem: str) -> None:
+        self.faults.append((source, problem))
 
     async def _list(self, cached: bool) -> Mapping[Name, Version]:
         self.cached.append(cached)
@@ -87,9 +91,10 @@ def test_what_the_watch_does_not_bring_is_read() -> None:
         world.apply(labels={"a": "new"})
         await world.comparison.catch_up()
         assert (world.read, world.in_step, round(now())) == ([WEB], [], FIRST_SECONDS)
+        assert world.faults == [("containers", "the watch has missed changes (1 of them at the last look)")]
         assert world.store.container_version(WEB) == ("uid-web", str(world.server.version))
         await world.comparison.catch_up()
-        assert len(world.in_step) == 1
+        assert (len(world.in_step), len(world.faults)) == (1, 1)
         world.apply(name="other")
         since = now()
         await world.comparison.catch_up()
@@ -105,7 +110,7 @@ def test_a_deletion_that_the_watch_does_not_bring_is_found() -> None:
         world.store.put_container(body)
         world.server.remove("/apis/tallyman.dev/v1alpha1/namespaces/shop/containers/web")
         await world.comparison.catch_up()
-        assert (world.read, world.in_step, len(world.store)) == ([WEB], [], 0)
+        assert (world.read, world.in_step, len(world.store), len(world.faults)) == ([WEB], [], 0, 1)
 
     run(main())
 
@@ -123,7 +128,7 @@ def test_what_changes_after_the_list_is_no_fault_of_the_watch(came: bool) -> Non
         else:
             world.server.remove("/apis/tallyman.dev/v1alpha1/namespaces/shop/containers/web")
         await listing
-        assert len(world.in_step) == 1
+        assert (len(world.in_step), world.faults) == (1, [])
 
     run(main())
 

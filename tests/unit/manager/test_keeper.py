@@ -90,7 +90,7 @@ def test_a_node_that_came_back_since_the_last_list_is_left_to_its_agent() -> Non
         server = _server(bound("web", "node-a"), bound("late", "node-a", reschedule="WhenNodeGone"))
         manager = await _leading(server)
         await manager.hear_for(SILENCE, "node-b")
-        manager.renewed.add("node-a")
+        manager.renew("node-a")
         server.put(node("node-a"))
         server.put(bound("web", "node-a"))
         writes = len(server.writes)
@@ -98,6 +98,46 @@ def test_a_node_that_came_back_since_the_last_list_is_left_to_its_agent() -> Non
         await settle(3)
         assert len(server.writes) == writes
         assert _home(server.get("late")) == ("node-a", "node-a")
+        await manager.stop()
+
+    run(main())
+
+
+@pytest.mark.feature("K2")
+def test_a_node_that_came_back_keeps_its_containers_though_object_and_lease_are_deleted_before_the_next_list() -> None:
+    async def main() -> None:
+        server = _server(bound("web", "node-a", reschedule="WhenNodeGone"), bound("old", "node-a", deleting=True))
+        manager = await _leading(server)
+        await manager.hear_for(SILENCE, "node-b")
+        manager.renew("node-a")
+        server.put(node("node-a"))
+        server.put(bound("web", "node-a", reschedule="WhenNodeGone"))
+        writes = len(server.writes)
+        server.remove(path_of(node("node-a")))
+        del manager.leases["node-a"]
+        await settle(3)
+        await manager.hear_for(LEASE_SECONDS - 5, "node-b")
+        assert len(server.writes) == writes
+        server.put(node("node-a"))
+        await manager.hear_for(600, "node-a", "node-b")
+        assert len(server.writes) == writes
+        assert _home(server.get("web")) == ("node-a", "node-a")
+        await manager.stop()
+
+    run(main())
+
+
+@pytest.mark.feature("K2")
+def test_a_node_whose_object_and_lease_are_deleted_is_gone_a_duration_later() -> None:
+    async def main() -> None:
+        server = _server(bound("web", "node-a", reschedule="WhenNodeGone"))
+        manager = await _leading(server)
+        await manager.hear_for(SILENCE, "node-b")
+        server.remove(path_of(node("node-a")))
+        del manager.leases["node-a"]
+        await manager.hear_for(LEASE_SECONDS + 10, "node-b")
+        await settle()
+        assert _home(server.get("web")) == ("node-b", "node-b")
         await manager.stop()
 
     run(main())

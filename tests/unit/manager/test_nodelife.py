@@ -47,7 +47,14 @@ def _every(seconds: float, version: str | None, *, start: float = 0.0, until: fl
         pytest.param([*_every(5, "1", until=60), (65, "2")], None, id="renewed after it was silent"),
         pytest.param(_every(5, None, until=35), None, id="without a Lease for less than the usual duration"),
         pytest.param(_every(5, None, until=45), 5.0, id="without a Lease for longer"),
-        pytest.param([(0, "1"), *_every(5, None, start=5, until=45)], 5.0, id="its Lease was deleted"),
+        pytest.param(
+            [*_every(5, "1", until=60), (65, None)], None, id="its Lease was deleted, perhaps after it was renewed"
+        ),
+        pytest.param(
+            [*_every(5, "1", until=60), *_every(5, None, start=65, until=110)],
+            5.0,
+            id="its Lease was deleted, and it makes no other",
+        ),
         pytest.param([*_every(5, None, until=35), (40, "1")], None, id="its Lease has come"),
         pytest.param([(0, "1"), (5, "1"), (95, "1")], None, id="a time in which nobody could list counts for nobody"),
         pytest.param(
@@ -66,6 +73,25 @@ def test_a_lease_says_itself_how_long_it_may_not_change() -> None:
     assert _heard(*_every(5, "1", until=20), duration=10).silent_for("node-a") == 10
     lists = _every(5, "1", until=LONGEST_DURATION)
     assert _heard(*lists, duration=1e9).silent_for("node-a") == 0
+
+
+def test_a_lease_that_was_deleted_may_be_missing_for_as_long_as_it_might_not_have_changed() -> None:
+    heard = _heard((0, "1"), (5, None), (10, None), duration=10)
+    assert heard.silent_for("node-a") is None
+    heard.listed({}, ("node-a",), 15)
+    assert heard.silent_for("node-a") == 0
+
+
+def test_a_lease_that_is_missing_when_it_is_asked_for_is_news_once() -> None:
+    heard = _heard(*_every(5, "1", until=60))
+    heard.heard("node-a", None, 61)
+    assert heard.silent_for("node-a") is None
+    for at in range(65, 101, 5):
+        heard.heard("node-a", None, at)
+        heard.listed({}, ("node-a",), at)
+        assert heard.silent_for("node-a") is None
+    heard.listed({}, ("node-a",), 105)
+    assert heard.silent_for("node-a") == 4
 
 
 def test_a_short_lease_does_not_end_in_a_short_outage() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +10,17 @@ from typing import Any
 import aiohttp
 import pytest
 
-from controller.manager import admission, webhook
+from controller.manager import admission, bodies, connections
 from controller.manager.tls import LiveContext
 from controller.manager.webhook import Webhook
 from tests.unit.manager.keyrings import HOST, files, made, trusting
+from tests.unit.manager.ports import free_port
 from tests.unit.manager.reviews import GOOD, UID, container, review
 
 KEYRING = made()
+LONG = 30.0
+"""Longer than any of it takes."""
+LARGE = container({**GOOD, "env": [{"name": f"V{n}", "value": "x" * 2900} for n in range(1024)]})
 
 
 @dataclass
@@ -40,17 +43,11 @@ class Serving:
             return answer.status, await answer.json()
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind((HOST, 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture
 async def serving() -> AsyncIterator[Serving]:
     live = LiveContext(lambda _: None)
     live.load(*files(KEYRING))
-    port = _free_port()
+    port = free_port()
     connector = aiohttp.TCPConnector(ssl=trusting(KEYRING))
     timeout = aiohttp.ClientTimeout(total=20)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
@@ -94,10 +91,10 @@ ERRORS: dict[str, tuple[object, int, str, str]] = {
         "expected an AdmissionReview of admission.k8s.io/v1, got 'Pod' of 'v1'",
     ),
     "too much": (
-        b" " * (webhook.MAX_BYTES + 1),
+        b" " * (bodies.MAX_BYTES + 1),
         413,
         "RequestEntityTooLarge",
-        f"it has more than {webhook.MAX_BYTES} bytes",
+        f"it has more than {bodies.MAX_BYTES} bytes",
     ),
 }
 
@@ -124,8 +121,7 @@ async def test_what_can_not_be_answered_is_an_error_that_says_why(
 
 
 async def test_the_largest_objects_there_can_be_are_read(serving: Serving) -> None:
-    large = container({**GOOD, "env": [{"name": f"V{n}", "value": "x" * 2900} for n in range(1024)]})
-    status, answer = await serving.post(review(large, large))
+    status, answer = await serving.post(review(LARGE, LARGE))
 
     assert (status, answer["response"]["allowed"]) == (200, True)
 
@@ -137,7 +133,7 @@ async def test_very_many_at_once_are_all_answered(serving: Serving) -> None:
 
 
 async def test_who_does_not_send_is_not_waited_for(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "READ_SECONDS", 0.05)
     reader, writer = await asyncio.open_connection(HOST, serving.port, ssl=trusting(KEYRING), server_hostname=HOST)
     writer.write(b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     async with asyncio.timeout(10):
@@ -149,24 +145,38 @@ async def test_who_does_not_send_is_not_waited_for(serving: Serving, monkeypatch
     assert serving.seen == [("", "error")]
 
 
-async def test_who_holds_all_slots_does_not_hold_them_for_long(
+async def test_who_sends_slowly_holds_up_nobody(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "READ_SECONDS", LONG)
+    slow = [await _asks(serving, b"{") for _ in range(connections.LIMIT // 4)]
+
+    for _ in range(3):
+        assert (await serving.post(review(container())))[0] == 200
+    assert [operation for operation, _ in serving.seen] == ["CREATE"] * 3, "none of the others has ended"
+    for _, writer in slow:
+        writer.close()
+
+
+async def test_large_ones_that_do_not_come_hold_up_nobody_small_and_lose_their_turns(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "READ_SECONDS", 0.2)
-    idle = [
-        await asyncio.open_connection(HOST, serving.port, ssl=trusting(KEYRING), server_hostname=HOST)
-        for _ in range(webhook.AT_ONCE)
-    ]
-    for _, writer in idle:
-        writer.write(b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        await writer.drain()
+    monkeypatch.setattr(bodies, "READ_SECONDS", LONG)
+    monkeypatch.setattr(bodies, "LARGE_SECONDS", 1.0)
+    slow = [await _asks(serving, b" " * (2 * bodies.SMALL_BYTES)) for _ in range(bodies.LARGE_AT_ONCE)]
 
-    async with asyncio.timeout(10):
-        answered = False
-        while not answered:
-            answered = (await serving.post(review(container())))[0] == 200
-    for _, writer in idle:
+    assert (await serving.post(review(container())))[0] == 200
+    assert (await serving.post(review(LARGE, LARGE)))[0] == 200
+    for reader, writer in slow:
+        async with asyncio.timeout(LONG):
+            await reader.readuntil(b"it did not arrive in time")
         writer.close()
+
+
+async def _asks(serving: Serving, begins: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A request whose body begins like this and has no end."""
+    reader, writer = await asyncio.open_connection(HOST, serving.port, ssl=trusting(KEYRING), server_hostname=HOST)
+    writer.write(b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n" + begins)
+    await writer.drain()
+    return reader, writer
 
 
 @pytest.mark.parametrize(
@@ -188,14 +198,14 @@ async def test_a_fault_of_ours_lets_nothing_in(serving: Serving, monkeypatch: py
 
 
 async def test_an_address_that_is_taken_is_an_error(serving: Serving) -> None:
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(OSError, match="Address already in use"):
         await Webhook(HOST, serving.port, LiveContext(lambda _: None).context, lambda *_: None).open()
 
 
 async def test_it_stops_listening_when_it_is_told_to() -> None:
     live = LiveContext(lambda _: None)
     live.load(*files(KEYRING))
-    port = _free_port()
+    port = free_port()
     server = Webhook(HOST, port, live.context, lambda *_: None)
     await server.open()
     (await asyncio.open_connection(HOST, port))[1].close()

@@ -31,8 +31,8 @@ class Manager:
         self.store = Store()
         self.heartbeats = Heartbeats(LIST_SECONDS)
         self.told: list[tuple[str, str, str]] = []
-        self.renewed: set[str] = set()
-        """Nodes that have renewed their Leases since the last list."""
+        self.leases: dict[str, Beat] = {}
+        """The nodes' Leases, as they are now."""
         client = cast("Client", self.client)
         containers = Containers(client)
         teller = Teller(self.store, containers, self._announce)
@@ -72,14 +72,17 @@ class Manager:
         self.told.append((record.key[1], reason, message))
 
     async def _ask(self, name: str) -> None:
-        if name in self.renewed:
-            self.heartbeats.heard(name, Beat(f"since {now()}", LEASE_SECONDS), now())
+        self.heartbeats.heard(name, self.leases.get(name), now())
+
+    def renew(self, *names: str) -> None:
+        """These nodes renew their Leases."""
+        self.leases.update({name: Beat(str(now()), LEASE_SECONDS) for name in names})
 
     def hear(self, *alive: str) -> None:
-        """A list of Leases, in which those of these nodes have been renewed."""
-        beats = {name: Beat(str(now()), LEASE_SECONDS) for name in alive}
+        """A list of Leases, before which those of these nodes have been renewed."""
+        self.renew(*alive)
         names = {*self.store.homes(), *(node.name for node in self.store.nodes())}
-        self.heartbeats.listed(beats, names, now())
+        self.heartbeats.listed(self.leases, names, now())
         self.store.set_lost(self.heartbeats.silent())
         self.keeper.listed()
 
