@@ -94,8 +94,7 @@ def due(keyring: Keyring, now: datetime, hosts: Collection[str], *, published: b
     """What must be made anew. `published`: the API server was told to trust the present CA."""
     authority = keyring.authority
     instead = _authority_due(authority, now)
-    # NB: a CA that is replaced at this very look issues nothing yet, or those who trust the former one only would be left out.
-    settled = published and not instead and authority is not None and _age(authority.certificate, now) >= OVERLAP
+    settled = published and authority is not None and _age(authority.certificate, now) >= OVERLAP
     return Due(
         authority=instead,
         serving=_serving_unusable(keyring, now, hosts) or (_serving_replaceable(keyring, now) if settled else ""),
@@ -109,8 +108,11 @@ def renewed(keyring: Keyring, work: Due, now: datetime, hosts: Collection[str]) 
     if work.authority:
         known = tuple(one for one in keyring.bundle if _valid(one, now))
         result = replace(result, authority=new_authority(now), former=known[:MOST_FORMER])
-    if work.serving and result.authority is not None:
-        result = replace(result, serving=new_serving(result.authority, now, hosts))
+    # NB: a CA that is made at this very look issues nothing yet if it can be helped, or those who trust the former one only would be left out.
+    usable = keyring.authority is not None and _valid(keyring.authority.certificate, now)
+    issuer = keyring.authority if usable else result.authority
+    if work.serving and issuer is not None:
+        result = replace(result, serving=new_serving(issuer, now, hosts))
     return result
 
 

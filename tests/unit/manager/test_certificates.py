@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import Certificate
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controller.manager import certificates, pki
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Keyring, datetime, bool, Due]] = {
         replace(GOOD, serving=pki.new_serving(GOOD.authority, NOW + 180 * DAY, HOSTS) if GOOD.authority else None),
         NOW + 244 * DAY,
         True,
-        Due(authority=OVER),
+        Due(authority=OVER, serving=OVER),
     ),
     "the CA has expired, and with it the certificate": (
         GOOD,
@@ -246,6 +246,20 @@ def test_no_key_is_shown_by_accident() -> None:
     assert isinstance(GOOD.serving and GOOD.serving.key, ec.EllipticCurvePrivateKey)
 
 
+@pytest.mark.feature("K2")
+def test_a_certificate_that_is_due_with_its_ca_comes_from_the_one_that_is_trusted() -> None:
+    now = NOW + 244 * DAY
+    assert GOOD.authority is not None
+    old = replace(GOOD, serving=pki.new_serving(GOOD.authority, NOW + 180 * DAY, HOSTS))
+
+    new = renewed(old, due(old, now, HOSTS, published=True), now, HOSTS)
+
+    assert new.authority is not None
+    assert new.serving is not None
+    assert new.authority.certificate != GOOD.authority.certificate
+    assert pki.issued(new.serving.certificate, GOOD.authority.certificate)
+
+
 issued = cache(pki.issued)
 
 
@@ -260,6 +274,7 @@ STEPS = st.sampled_from([HOUR / 6, HOUR / 2, HOUR, 7 * HOUR, 3 * DAY, 20 * DAY])
 
 @pytest.mark.feature("K2")
 @settings(max_examples=15)
+@example([HOUR / 6] * 7 + [3 * DAY] * 7 + [20 * DAY] * 8 + [3 * DAY] * 4 + [20 * DAY] * 4)
 @given(st.lists(STEPS, min_size=30, max_size=90))
 def test_over_the_years_nobody_is_ever_left_out(steps: list[timedelta]) -> None:
     """The leader looks now and then. API servers and other managers know what there was at some time of the hour before."""
