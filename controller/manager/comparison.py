@@ -17,8 +17,8 @@ from controller.manager import metrics
 
 FIRST_SECONDS: Final = 60.0
 """So long a watch has to bring all that there is."""
-LATER_SECONDS: Final = 10.0
-"""So long it may be behind later on."""
+LATER_SECONDS: Final = 20.0
+"""So long it may be behind later on. An API server that has just been started may ask it to come back in ten seconds."""
 LOOK_SECONDS: Final = 0.1
 _log = log.get(__name__)
 
