@@ -10,8 +10,7 @@ import os
 import shutil
 from contextlib import suppress
 
-from hack.lab import leftovers
-from hack.lab.agent_process import stop_agent
+from hack.lab import leftovers, own_process
 from hack.lab.checkout import Checkout
 from hack.lab.cluster import KIND, LEASE_NAMESPACE, Cluster
 from hack.lab.containerd_daemon import PARENT_CGROUP, Containerd
@@ -20,14 +19,15 @@ from hack.lab.kubectl import find_kubectl
 from hack.lab.progress import Progress
 
 DELETE_TIMEOUT = 30
-OURS = ("containers", "agent", "bin", "containerd", "control-plane", "registries", "registry")
+OURS = ("containers", "agent", "manager", "bin", "containerd", "control-plane", "registries", "registry")
 
 
 def down(checkout: Checkout, progress: Progress) -> None:
-    """Stop and remove the agent, containerd with all its containers, the registry and the control plane."""
+    """Stop and remove manager and agent, containerd with all its containers, the registry and the control plane."""
     remains = _leave_external_cluster(checkout, progress)
-    with progress.step("stop the agent"):
-        stop_agent(checkout)
+    with progress.step("stop manager and agent"):
+        own_process.stop(checkout, "manager")
+        own_process.stop(checkout, "agent")
     with progress.step("stop containerd and its containers"):
         os.environ.pop("TALLYMAN_LAB_CONTAINERD", None)
         _stop_containerd(checkout.containerd())

@@ -11,6 +11,7 @@ PARTS = (
     ("registry", "registry"),
     ("etcd", "control-plane"),
     ("kube-apiserver", "control-plane"),
+    ("manager", "manager"),
     ("agent", "agent"),
 )
 

@@ -17,9 +17,10 @@ from hack.lab.example_images import busybox, hello
 from hack.lab.fetch import fetch_control_plane
 from hack.lab.image_push import push
 from hack.lab.kubectl import find_kubectl
+from hack.lab.manager_process import Manager
 from hack.lab.progress import Progress
 
-STEPS = ("tools", "containerd", "registry", "image", "cluster", "definitions", "agent", "example")
+STEPS = ("tools", "containerd", "registry", "image", "cluster", "definitions", "manager", "agent", "example")
 IMAGES = {"hello:1.0": hello, "hello:latest": hello, "busybox:latest": busybox}
 FIRST_RUN_SECONDS = 180
 LATER_RUN_SECONDS = 30
@@ -122,6 +123,11 @@ class Up:
             step.note(self.cluster.install_definitions(self.checkout.top / "crds"))
             self.cluster.make_lease_namespace()
 
+    def do_manager(self) -> None:
+        """Start the manager."""
+        with self.progress.step("start the manager") as step:
+            step.note(Manager(self.checkout, self.kubeconfig, self.node_name).start())
+
     def do_agent(self) -> None:
         """Start the agent."""
         with self.progress.step(f"start the agent on node {self.node_name}") as step:
@@ -152,6 +158,7 @@ Up after {self.progress.total():.1f} s. What to try next:
 
   . {_shown(self.checkout.env_file)}
   kubectl get containers                    # get, describe, edit, delete: as with everything else
+  kubectl get containernodes                # the node: cordon it, taint it, label it
   kubectl explain container.spec
   kubectl describe container hello
   kubectl apply -f examples/                # more of them
@@ -169,7 +176,7 @@ Up after {self.progress.total():.1f} s. What to try next:
             step.note("already running" if running else plane.address)
 
     def _agent(self) -> Agent:
-        return Agent(self.checkout, self.containerd, self.kubeconfig, self.node_name)
+        return Agent(self.checkout, self.kubeconfig, self.containerd, self.node_name)
 
     def _write_env_file(self) -> None:
         programs_dir = self.checkout.local / "bin"
