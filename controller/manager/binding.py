@@ -17,6 +17,7 @@ NAMED_EXAMPLES: Final = 3
 SHARE_STEPS: Final = 10
 """Nodes whose shares of requested resources lie within one step of so many count as loaded alike; then the spread decides."""
 _MEBIBYTE: Final = 2**20
+_GIBIBYTE: Final = 2**30
 
 
 class Why(StrEnum):
@@ -176,10 +177,10 @@ def _room(demand: Demand, node: Candidate, load: Load) -> Iterator[Hindrance]:
     # NB: what asks for nothing fits even where more is bound than the node has, as in Kubernetes.
     if demand.cpu and load.cpu + demand.cpu > node.cpu:
         yield Hindrance(
-            Why.CPU, f"{_cores(demand.cpu)} asked for, {_cores(node.cpu - load.cpu)} of {_cores(node.cpu)} free"
+            Why.CPU, f"{_cores(demand.cpu)} asked for, {_cores(max(node.cpu - load.cpu, 0))} of {_cores(node.cpu)} free"
         )
     if demand.memory and load.memory + demand.memory > node.memory:
-        free, whole = _bytes(node.memory - load.memory), _bytes(node.memory)
+        free, whole = _bytes(max(node.memory - load.memory, 0)), _bytes(node.memory)
         yield Hindrance(Why.MEMORY, f"{_bytes(demand.memory)} asked for, {free} of {whole} free")
     if load.containers >= node.containers:
         yield Hindrance(Why.FULL, f"{load.containers} of {node.containers} containers")
@@ -229,5 +230,7 @@ def _cores(milli: int) -> str:
 
 
 def _bytes(count: int) -> str:
-    """In Mi, rounded down, for people; to the byte where that would say nothing."""
+    """For people: in Gi where that is exact, else in Mi, rounded down; to the byte where that would say nothing."""
+    if count and count % _GIBIBYTE == 0:
+        return f"{count // _GIBIBYTE}Gi"
     return f"{count // _MEBIBYTE}Mi" if abs(count) >= _MEBIBYTE else str(count)

@@ -68,8 +68,15 @@ class ContainerRecord:
 
     @property
     def unbound(self) -> bool:
-        """Whether no agent is told of it."""
-        return self.label is None and not self.deleting
+        """Whether no agent is told of it, or what it carries is at odds with the node that runs it and does not name another one."""
+        return not self.deleting and (self.label is None or self._torn)
+
+    @property
+    def _torn(self) -> bool:
+        """Whether somebody has changed its label, or has taken its node out, while it runs."""
+        if self.status_node is None or self.node == self.label == self.status_node:
+            return False
+        return self.node == self.status_node or (self.node is None and self.label == self.status_node)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,6 +55,24 @@ async def _led(server: Server, seconds: float = 1.0, **settings: Any) -> Manager
         pytest.param(
             container(status=running("node-b")), ("node-b", "node-b"), 1, id="it runs, and somebody took its node out"
         ),
+        pytest.param(
+            bound("web", "node-b", label="node-a"),
+            ("node-b", "node-b"),
+            1,
+            id="it runs, and somebody changed its label",
+        ),
+        pytest.param(
+            container(label="node-b", status=running("node-b")),
+            ("node-b", "node-b"),
+            1,
+            id="it runs, and somebody took its node out but not its label",
+        ),
+        pytest.param(
+            container(node="node-a", label="node-b", status=running("node-b")),
+            ("node-a", "node-b"),
+            0,
+            id="it runs, and somebody wants it elsewhere: its agent says no",
+        ),
     ],
 )
 def test_what_is_written(body: dict[str, Any], ends_at: tuple[str, str], writes: int) -> None:

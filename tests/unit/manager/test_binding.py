@@ -88,7 +88,7 @@ def load(containers: int = 0, cpu: int = 0, memory: int = 0, **groups: int) -> L
             Demand(memory=3 * GIBIBYTE),
             candidate(),
             load(1, memory=6 * GIBIBYTE),
-            "too little memory (3072Mi asked for, 2048Mi of 8192Mi free)",
+            "too little memory (3Gi asked for, 2Gi of 8Gi free)",
             id="not enough memory",
         ),
         pytest.param(

@@ -76,6 +76,33 @@ def test_a_toleration_that_is_none_is_left_out() -> None:
         pytest.param(
             container(status=running("node-a")), "node-a", True, id="somebody has taken its node out while it runs"
         ),
+        pytest.param(
+            bound("web", "node-a", label="node-b"), "node-a", True, id="somebody has changed its label while it runs"
+        ),
+        pytest.param(
+            container(label="node-a", status=running("node-a")),
+            "node-a",
+            True,
+            id="its node is taken out, its label is not",
+        ),
+        pytest.param(
+            container(node="node-b", label="node-a", status=running("node-a")),
+            "node-b",
+            False,
+            id="somebody wants to move it while it runs",
+        ),
+        pytest.param(
+            container(node="node-b", label="node-b", status=running("node-a")),
+            "node-b",
+            False,
+            id="somebody wants to move it, and has changed its label too",
+        ),
+        pytest.param(
+            bound("web", "node-a", label="node-b", deleting=True),
+            "node-a",
+            False,
+            id="its label is changed while it goes",
+        ),
         pytest.param(container(deleting=True), None, False, id="deleted before it was bound"),
     ],
 )
