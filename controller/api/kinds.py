@@ -95,13 +95,13 @@ CONTAINER_NODE: Final = Kind(
     needs_spec=False,
     columns=(
         Column("Ready", "string", f"{_READY}.status", "Whether its agent is well."),
+        Column("Cordoned", "boolean", ".spec.unschedulable", "Whether nothing more is bound to it."),
         Column("Running", "integer", ".status.containers.running", "Containers whose process runs."),
         Column("Agent", "string", ".status.agentVersion", "Version of the agent."),
         Column("Containerd", "string", ".status.containerdVersion", "Version of containerd."),
         _AGE,
     ),
     wide_columns=(
-        Column("Unschedulable", "boolean", ".spec.unschedulable", "Whether it is cordoned."),
         Column("Runtime", "string", ".status.runtimes[0].name", "The OCI runtime of Containers that ask for none."),
         Column("CPU", "string", ".status.allocatable.cpu", "Cores for containers."),
         Column("Memory", "string", ".status.allocatable.memory", "Memory for containers."),

@@ -25,6 +25,9 @@ REFUSED_BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
         "hostNetwrk",
     ),
     "a rule of the policy without namespaces": ({"agent": {"policy": {"rules": [{"allow": {}}]}}}, "namespaces"),
+    "what is no quantity of CPU": ({"agent": {"reservedCPU": "banana"}}, "reservedCPU"),
+    "less than no CPU": ({"agent": {"reservedCPU": -1}}, "reservedCPU"),
+    "what is no quantity of memory": ({"agent": {"reservedMemory": "1 GB"}}, "reservedMemory"),
     "a word that is no level of the log": ({"manager": {"logLevel": "loud"}}, "logLevel"),
 }
 REFUSED_BY_CHECKS: dict[str, tuple[dict[str, Any], str]] = {

@@ -101,10 +101,10 @@ def _kibibytes(text: str) -> int:
 def test_it_reads_well_in_kubectl(cluster: Cluster, agent: AgentProcess) -> None:
     _ready(cluster)
     head, row = cluster.kubectl("get", "containernodes", NAME).splitlines()
-    assert head.split() == ["NAME", "READY", "RUNNING", "AGENT", "CONTAINERD", "AGE"]
+    assert head.split() == ["NAME", "READY", "CORDONED", "RUNNING", "AGENT", "CONTAINERD", "AGE"]
     assert row.split()[:2] == [NAME, "True"]
     wide = cluster.kubectl("get", "ctrnode", NAME, "-o", "wide").splitlines()
-    assert wide[0].split()[6:] == ["UNSCHEDULABLE", "RUNTIME", "CPU", "MEMORY", "KERNEL", "HEARTBEAT", "REASON"]
+    assert wide[0].split()[7:] == ["RUNTIME", "CPU", "MEMORY", "KERNEL", "HEARTBEAT", "REASON"]
     assert "runc" in wide[1]
     assert NAME in cluster.kubectl("get", "tally", "-A")
     explained = waiting.until(lambda: _explained(cluster, "containernode.spec"), "the kind is explained")

@@ -206,8 +206,8 @@ def test_taints_are_told_apart_by_key_and_effect() -> None:
         ),
         pytest.param(
             CONTAINER_NODE,
-            ["Ready", "Running", "Agent", "Containerd", "Age"],
-            ["Unschedulable", "Runtime", "CPU", "Memory", "Kernel", "Heartbeat", "Reason"],
+            ["Ready", "Cordoned", "Running", "Agent", "Containerd", "Age"],
+            ["Runtime", "CPU", "Memory", "Kernel", "Heartbeat", "Reason"],
             id="a node",
         ),
     ],
