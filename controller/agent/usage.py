@@ -1,6 +1,5 @@
 """What one container uses of the node, as its cgroup tells, on cgroup v1 and v2. Reads only; a file that is gone says nothing."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -81,24 +80,10 @@ def _without(memory: float | None, cache: float | None) -> float | None:
 
 def _table(path: Path) -> dict[str, float]:
     """A file with a name and a number on each line; other lines are left out."""
-    pairs = (line.split() for line in _text(path).splitlines())
+    pairs = (line.split() for line in cgroups.text(path, _MAX_BYTES).splitlines())
     return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
 def _number(path: Path) -> float | None:
-    text = _text(path).strip()
+    text = cgroups.text(path, _MAX_BYTES).strip()
     return float(text) if text.isdigit() else None
-
-
-def _text(path: Path) -> str:
-    """A file of the kernel's, which gives it whole to one read; a buffered file would cost three times as much."""
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, _MAX_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
