@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from time import perf_counter
+from urllib.parse import quote
 
 from aiohttp import ClientResponseError, ClientTimeout
 
@@ -48,21 +49,36 @@ async def watched(api: Api, namespace: str) -> AsyncIterator[Bound]:
     bound, begun = Bound(), asyncio.Event()
 
     async def watch() -> None:
-        listed = await api.call("GET", f"{crowd.collection(namespace)}?limit=1")
-        query = {"watch": "true", "labelSelector": NODE_LABEL, "resourceVersion": listed["metadata"]["resourceVersion"]}
-        url = api.server + crowd.collection(namespace)
-        async with api.session.get(url, params=query, headers=_METADATA, timeout=ClientTimeout()) as stream:
-            begun.set()
-            async for line in stream.content:
-                event = json.loads(line)
-                if event["type"] in ("ADDED", "MODIFIED"):
-                    bound.note(event["object"]["metadata"]["name"])
+        """The API server may end a watch at any time, and does when its reader is slow; then a list goes on from there."""
+        while True:
+            query = {
+                "watch": "true",
+                "labelSelector": NODE_LABEL,
+                "resourceVersion": await _noted(api, namespace, bound),
+            }
+            url = api.server + crowd.collection(namespace)
+            async with api.session.get(url, params=query, headers=_METADATA, timeout=ClientTimeout()) as stream:
+                begun.set()
+                async for line in stream.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    if event["type"] in ("ADDED", "MODIFIED"):
+                        bound.note(event["object"]["metadata"]["name"])
 
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch())
         await begun.wait()
         yield bound
         watching.cancel()
+
+
+async def _noted(api: Api, namespace: str, bound: Bound) -> str:
+    """Take note of what is bound already; returns the version of the list."""
+    listed = await api.call("GET", f"{crowd.collection(namespace)}?labelSelector={quote(NODE_LABEL)}")
+    for item in listed["items"]:
+        bound.note(item["metadata"]["name"])
+    return str(listed["metadata"]["resourceVersion"])
 
 
 async def raw(api: Api, namespace: str, names: list[str], homes: list[str], kind: Kind) -> list[float]:
