@@ -246,7 +246,7 @@ class Agent:
             lost_shims=partial(shims.sweep, settings.containerd_address, settings.containerd_namespace),
             look_for_runtimes=self._look_for_runtimes,
         )
-        hearsay = Hearsay(self._deliver, comparison.has, comparison.read)
+        hearsay = Hearsay(self._deliver, comparison.has, self._asks, comparison.read)
         own = Watch(CONTAINERS, hearsay.deliver, f"{NODE_LABEL}={settings.node_name}", cached=True)
         registration = Registration(
             api=ContainerNodes(self._client),
@@ -311,6 +311,13 @@ class Agent:
             self._queue.add(key)
         elif self._declared.put(body) is not None:
             self._queue.add(key)
+
+    def _asks(self, key: Key) -> bool:
+        """Have a look at a container whose object is unknown, which begins with asking for it; says whether there is one."""
+        unknown = self._declared.get(key) is None and bool(self._observed.of(key))
+        if unknown:
+            self._queue.add(key)
+        return unknown
 
     def _policy_changed(self) -> None:
         """What was forbidden may be allowed now, and the other way round."""

@@ -24,10 +24,15 @@ class Hearsay:
     """Stands between a watch and the one that it delivers to."""
 
     def __init__(
-        self, deliver: Deliver, has: Callable[[Key, Version], bool], read: Callable[[Key], Awaitable[object]]
+        self,
+        deliver: Deliver,
+        has: Callable[[Key, Version], bool],
+        asks: Callable[[Key], bool],
+        read: Callable[[Key], Awaitable[object]],
     ) -> None:
         self._deliver = deliver
         self._has = has
+        self._asks = asks
         self._read = read
         self._heard: dict[Key, Version] = {}
         self._keys: asyncio.Queue[Key] = asyncio.Queue()
@@ -41,7 +46,8 @@ class Hearsay:
         self._hear((metadata["namespace"], metadata["name"]), (metadata["uid"], metadata["resourceVersion"]))
 
     def _hear(self, key: Key, version: Version) -> None:
-        if not self._has(key, version):
+        # NB: whoever looks at a container whose object is unknown asks for it; an agent that starts would ask twice for each.
+        if not self._has(key, version) and not self._asks(key):
             self._heard[key] = version
             self._keys.put_nowait(key)
 

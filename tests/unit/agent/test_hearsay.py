@@ -19,7 +19,10 @@ class World:
         self.delivered: list[str] = []
         self.read: list[tuple[Key, float]] = []
         self.faults: list[Exception] = []
-        self.hearsay = Hearsay(lambda kind, _body: self.delivered.append(str(kind)), self._has, self._read)
+        self.asked: set[Key] = set()
+        self.hearsay = Hearsay(
+            lambda kind, _body: self.delivered.append(str(kind)), self._has, lambda key: key in self.asked, self._read
+        )
 
     def _has(self, key: Key, version: Version) -> bool:
         known = self.known.get(key)
@@ -65,6 +68,17 @@ def test_what_is_known_already_is_not_read() -> None:
         world.list(_listed("7"), _listed("6"))
         await world.settle()
         assert world.read == []
+
+    run(main())
+
+
+def test_what_is_asked_for_anyway_is_not_read_twice() -> None:
+    async def main() -> None:
+        world = World()
+        world.asked.add(KEY)
+        world.list(_listed("7"))
+        await world.settle()
+        assert (world.read, world.delivered) == ([], [])
 
     run(main())
 
