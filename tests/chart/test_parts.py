@@ -256,12 +256,13 @@ def test_alerts_are_as_they_are_in_their_file_by_default(watched: Path) -> None:
 
 
 def test_without_managers_there_are_no_alerts_about_them() -> None:
-    def groups(manager: bool) -> list[str]:
-        values = {"prometheusRule": {"enabled": True}, "manager": {"enabled": manager}}
+    def groups(**manager: object) -> list[str]:
+        values = {"prometheusRule": {"enabled": True}, "manager": manager}
         return [group["name"] for group in render(values).one("PrometheusRule")["spec"]["groups"]]
 
-    assert "tallyman.manager" in groups(manager=True)
-    assert groups(manager=False) == [name for name in groups(manager=True) if name != "tallyman.manager"]
+    every = groups(enabled=True)
+    assert "tallyman.manager" in every
+    assert groups(enabled=False) == groups(replicas=0) == [name for name in every if name != "tallyman.manager"]
 
 
 def test_every_alert_leads_to_a_runbook_that_there_is() -> None:

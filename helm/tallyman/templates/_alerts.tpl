@@ -6,7 +6,7 @@ is to run, nobody need be woken since there is none. */}}
 {{- $ofManagers := "tallyman.manager" }}
 {{- range (.Files.Get "files/alerts.yaml" | fromYaml).groups | default list }}
 {{- $rules := list }}
-{{- $applies := or $.Values.manager.enabled (ne .name $ofManagers) }}
+{{- $applies := or (and $.Values.manager.enabled $.Values.manager.replicas) (ne .name $ofManagers) }}
 {{- range .rules }}
 {{- if and $applies (not (has .alert $values.disabled)) }}
 {{- if .alert }}
