@@ -2,18 +2,16 @@
 
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from hack import lab
+from hack.lab.answers import answers
 from hack.lab.cluster import Cluster
 from hack.lab.daemon import Daemon
+from hack.lab.kubeconfig import with_token
 from hack.lab.kubectl import find_kubectl
 from hack.lab.ports import free_port
 
@@ -52,12 +50,8 @@ def _with_token(cluster: Cluster, path: Path) -> Path:
     cluster.run("-n", "default", "create", "serviceaccount", ACCOUNT)
     everything = ["--clusterrole=cluster-admin", f"--serviceaccount=default:{ACCOUNT}"]
     cluster.run("create", "clusterrolebinding", ACCOUNT, *everything)
-    content = yaml.safe_load(Path(cluster.kubeconfig).read_text())
     token = cluster.run("-n", "default", "create", "token", ACCOUNT, "--duration=6h").strip()
-    content["users"] = [{"name": user["name"], "user": {"token": token}} for user in content["users"]]
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(content))
-    return path
+    return with_token(cluster.kubeconfig, token, path)
 
 
 @contextmanager
@@ -74,7 +68,7 @@ def world(directory: Path, plane: lab.ControlPlane, *, standalone: bool = True) 
         metrics = f"127.0.0.1:{free_port()}"
         agent = _agent(directory / "agent", node, metrics, standalone=standalone)
         try:
-            agent.start(ready=lambda: answers(metrics), timeout=READY_SECONDS)
+            agent.start(ready=lambda: answers(f"http://{metrics}/readyz"), timeout=READY_SECONDS)
             yield World(node, plane, image, busybox, directory, agent, metrics)
         finally:
             agent.stop()
@@ -95,12 +89,3 @@ def _agent(directory: Path, node: lab.Containerd, metrics: str, *, standalone: b
         "TALLYMAN_LOG_LEVEL": "warning",
     }
     return Daemon("agent", directory, [Path(sys.executable).parent / "tallyman", "agent"], environment)
-
-
-def answers(address: str) -> bool:
-    """Whether the process whose pages are there calls itself ready."""
-    try:
-        with urllib.request.urlopen(f"http://{address}/readyz", timeout=2):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False

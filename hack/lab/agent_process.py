@@ -14,18 +14,10 @@ from hack.lab.own_process import OwnProcess, of_user
 class Agent(OwnProcess):
     """The agent that serves one containerd for one cluster."""
 
+    command = "agent"
+    metrics_port = 9464
     containerd: Containerd
     node_name: str
-
-    @property
-    def command(self) -> str:
-        """The command."""
-        return "agent"
-
-    @property
-    def metrics_port(self) -> int:
-        """The agent's usual port."""
-        return 9464
 
     @property
     def settings(self) -> dict[str, str]:

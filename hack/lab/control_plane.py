@@ -10,8 +10,6 @@ import base64
 import json
 import shutil
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +18,7 @@ from types import TracebackType
 
 from hack.lab import control_plane_programs as programs
 from hack.lab import ports
+from hack.lab.answers import answers
 from hack.lab.certificates import make_certificates
 from hack.lab.daemon import Daemon
 
@@ -179,10 +178,10 @@ class ControlPlane:
         return context
 
     def _get(self, path: str) -> bool:
-        return _answers(self.address + path, self._tls)
+        return answers(self.address + path, tls=self._tls)
 
     def _etcd_healthy(self) -> bool:
-        return _answers(f"http://127.0.0.1:{self._etcd_port}/health", None)
+        return answers(f"http://127.0.0.1:{self._etcd_port}/health")
 
     def _write_kubeconfig(self) -> None:
         if self.kubeconfig.exists():
@@ -206,11 +205,3 @@ class ControlPlane:
 
     def _encoded(self, name: str) -> str:
         return base64.b64encode((self.certificates / name).read_bytes()).decode()
-
-
-def _answers(url: str, context: ssl.SSLContext | None) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5, context=context) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

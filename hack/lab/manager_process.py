@@ -11,18 +11,10 @@ from hack.lab.own_process import OwnProcess, of_user
 class Manager(OwnProcess):
     """The manager that binds Containers to nodes."""
 
+    command = "manager"
+    metrics_port = 9465
     name: str
     """What it is called in Events."""
-
-    @property
-    def command(self) -> str:
-        """The command."""
-        return "manager"
-
-    @property
-    def metrics_port(self) -> int:
-        """The manager's usual port."""
-        return 9465
 
     @property
     def settings(self) -> dict[str, str]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from hack.lab import ports
+from hack.lab.answers import answers
 from hack.lab.checkout import Checkout
 from hack.lab.containerd_daemon import SYSTEM_PATH
 from hack.lab.daemon import Daemon
@@ -30,18 +30,12 @@ _LAB_ONLY = ("TALLYMAN_CACHE", "TALLYMAN_LAB_")
 class OwnProcess(ABC):
     """`tallyman` with one of its commands, for one cluster."""
 
+    command: ClassVar[str]
+    """The command, after which directory and log are named too."""
+    metrics_port: ClassVar[int]
+    """The port to take if it is free."""
     checkout: Checkout
     kubeconfig: str
-
-    @property
-    @abstractmethod
-    def command(self) -> str:
-        """The command, after which directory and log are named too."""
-
-    @property
-    @abstractmethod
-    def metrics_port(self) -> int:
-        """The port to take if it is free."""
 
     @property
     @abstractmethod
@@ -84,11 +78,7 @@ class OwnProcess(ABC):
 
     def ready(self) -> bool:
         """Say whether it calls itself ready."""
-        try:
-            with urllib.request.urlopen(f"http://{self.metrics_address}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(f"http://{self.metrics_address}/readyz")
 
     def _fingerprint(self) -> str:
         files = sorted((self.checkout.top / "controller").rglob("*.py"))

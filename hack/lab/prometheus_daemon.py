@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from hack.lab import debian, ports
+from hack.lab.answers import answers
 from hack.lab.command import run
 from hack.lab.daemon import Daemon
 from hack.lab.errors import LabError
@@ -92,11 +93,7 @@ class Prometheus:
 
     def ready(self) -> bool:
         """Say whether it answers queries."""
-        try:
-            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=ANSWER_TIMEOUT) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(f"http://{self.address}/-/ready", timeout=ANSWER_TIMEOUT)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that an expression gives now: each with its labels (`metric`) and its `value`."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from hack.lab import debian, ports
+from hack.lab.answers import answers
 from hack.lab.daemon import Daemon
 
 READY_TIMEOUT = 20.0
@@ -81,11 +80,7 @@ class Registry:
 
     def healthy(self) -> bool:
         """Say whether the registry answers."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/v2/", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(f"{self.url}/v2/")
 
     def kill(self) -> None:
         """End the process and keep port and storage, so that `start()` brings the same registry back."""

@@ -11,6 +11,7 @@ from typing import Any
 import helm_python
 import yaml
 
+from hack.lab.kubeconfig import with_token
 from tests.e2e.cluster import Cluster
 
 CHART = Path(__file__).parents[2] / "helm" / "tallyman"
@@ -78,11 +79,7 @@ class Release:
     def kubeconfig(self, account: str, path: Path) -> str:
         """The path of a kubeconfig with a token of one of the release's service accounts."""
         token = self.cluster.kubectl("-n", NAMESPACE, "create", "token", account, "--duration=2h").strip()
-        content = yaml.safe_load(self.cluster.plane.kubeconfig.read_text())
-        content["users"] = [{"name": "admin", "user": {"token": token}}]
-        path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(content))
-        return str(path)
+        return str(with_token(self.cluster.plane.kubeconfig, token, path))
 
 
 def copy_of_chart(directory: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.lab.kubeconfig import with_token
 from tests.e2e import waiting
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.audit import WRITES, Audit
@@ -44,12 +45,8 @@ def _binding(role: dict[str, Any], namespace: str) -> dict[str, Any]:
 
 def _kubeconfig(cluster: Cluster, namespace: str, path: Path) -> Path:
     """One like the admin's, with a token of the account instead of its certificate."""
-    content = yaml.safe_load(Path(cluster.kubeconfig).read_text())
     token = cluster.kubectl("-n", namespace, "create", "token", ACCOUNT).strip()
-    content["users"] = [{"name": "admin", "user": {"token": token}}]
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(content))
-    return path
+    return with_token(cluster.kubeconfig, token, path)
 
 
 @pytest.fixture(scope="module")
