@@ -47,12 +47,9 @@ def path_of(parent: str, namespace: str, container_id: str) -> str:
 def populated(path: str, root: Path = ROOT) -> bool:
     """Whether a cgroup has processes; with v2, or one below it. One that is gone has none."""
     relative = path.lstrip("/")
-    try:
-        if unified(root):
-            return "populated 1" in (root / relative / "cgroup.events").read_text(errors="replace")[:_MAX_BYTES]
-        return bool((root / "memory" / relative / "cgroup.procs").read_bytes().strip())
-    except OSError:
-        return False
+    if unified(root):
+        return "populated 1" in text(root / relative / "cgroup.events")
+    return bool(text(root / "memory" / relative / "cgroup.procs").strip())
 
 
 def oom_kills(path: str, root: Path = ROOT) -> int:

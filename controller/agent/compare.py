@@ -16,9 +16,9 @@ from controller.agent.shims import Shim
 from controller.containerd.errors import ContainerdError
 from controller.kube.containers import Containers
 from controller.kube.errors import KubeError, NotFound
+from controller.kube.versions import Version, later
 from controller.probes import Freshness
 
-Version = tuple[str, str]
 BEGIN_SECONDS = 0.5
 SOURCES = ("containerd", "watch")
 """Of whom there are lists; where both are in step, the agent sees what it must see."""
@@ -150,7 +150,7 @@ class Comparison:
         known = self._declared.get(key)
         if known is None or known.uid != version[0]:
             return False
-        return known.resource_version == version[1] or _later(known.resource_version, version[1])
+        return known.resource_version == version[1] or later(known.resource_version, version[1])
 
     async def read(self, key: Key) -> bool:
         """Read one object; what was deleted, or given to another node, is dropped. Says whether it is, or was, ours.
@@ -171,7 +171,3 @@ class Comparison:
             return True
         self._others[key] = (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
         return known is not None
-
-
-def _later(one: str, other: str) -> bool:
-    return one.isdigit() and other.isdigit() and int(one) > int(other)

@@ -11,12 +11,11 @@ from typing import Any
 from controller import log
 from controller.agent.identity import Key
 from controller.kube.errors import KubeError
+from controller.kube.versions import Version
 from controller.kube.watch import Deliver
 
 READERS = 8
 RETRY_SECONDS = 1.0
-Version = tuple[str, str]
-"""uid and resourceVersion."""
 _log = log.get(__name__)
 
 
@@ -34,8 +33,7 @@ class Hearsay:
         self._has = has
         self._asks = asks
         self._read = read
-        self._heard: dict[Key, Version] = {}
-        self._keys: asyncio.Queue[Key] = asyncio.Queue()
+        self._news: asyncio.Queue[tuple[Key, Version]] = asyncio.Queue()
 
     def deliver(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Hand an event on; of a list, keep in mind what is news."""
@@ -48,8 +46,7 @@ class Hearsay:
     def _hear(self, key: Key, version: Version) -> None:
         # NB: whoever looks at a container whose object is unknown asks for it; an agent that starts would ask twice for each.
         if not self._has(key, version) and not self._asks(key):
-            self._heard[key] = version
-            self._keys.put_nowait(key)
+            self._news.put_nowait((key, version))
 
     async def run(self) -> None:
         """Read what was heard of until cancelled."""
@@ -59,9 +56,8 @@ class Hearsay:
 
     async def _work(self) -> None:
         while True:
-            key = await self._keys.get()
-            version = self._heard.pop(key, None)
-            if version is None or self._has(key, version):
+            key, version = await self._news.get()
+            if self._has(key, version):
                 continue
             try:
                 await self._read(key)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.api.container import GROUP, NODE_LABEL, PLURAL, VERSION
-from controller.kube.client import METADATA_ONLY, Client
+from controller.kube import versions
+from controller.kube.client import Client
+from controller.kube.versions import Name, Version
 
 Body = Mapping[str, Any]
 """A Container as the API server sends it."""
@@ -38,15 +40,10 @@ class Containers:
         answer = await self._client.get(f"/apis/{GROUP}/{VERSION}/{where}{PLURAL}")
         return list(answer["items"] or [])
 
-    async def versions(self, node: str) -> dict[tuple[str, str], tuple[str, str]]:
+    async def versions(self, node: str) -> dict[Name, Version]:
         """(uid, resourceVersion) of each object bound to `node`, by (namespace, name); served from the server's cache."""
-        answer = await self._client.get(
-            f"/apis/{GROUP}/{VERSION}/{PLURAL}",
-            query={"labelSelector": f"{NODE_LABEL}={node}", "resourceVersion": "0"},
-            accept=METADATA_ONLY,
-        )
-        metadata = [item["metadata"] for item in answer["items"] or []]
-        return {(m["namespace"], m["name"]): (m["uid"], m["resourceVersion"]) for m in metadata}
+        collection = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+        return await versions.listed(self._client, collection, cached=True, selector=f"{NODE_LABEL}={node}")
 
     async def served(self) -> bool:
         """Whether the API server knows the kind: its CRD is installed and established."""

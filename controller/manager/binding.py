@@ -233,4 +233,4 @@ def _bytes(count: int) -> str:
     """For people: in Gi where that is exact, else in Mi, rounded down; to the byte where that would say nothing."""
     if count and count % _GIBIBYTE == 0:
         return f"{count // _GIBIBYTE}Gi"
-    return f"{count // _MEBIBYTE}Mi" if abs(count) >= _MEBIBYTE else str(count)
+    return f"{count // _MEBIBYTE}Mi" if count >= _MEBIBYTE else str(count)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from controller import log
 from controller.kube.errors import KubeError, NotFound
-from controller.kube.versions import Name, Version
+from controller.kube.versions import Name, Version, later
 from controller.manager import metrics
 
 FIRST_SECONDS: Final = 60.0
@@ -98,7 +98,7 @@ class Comparison:
             return known is not None and before is not None and known[0] == before[0]
         if known is None:
             return True
-        return known != listed and not _later(known[1], listed[1])
+        return known != listed and not later(known[1], listed[1])
 
     async def _read(self, name: Name) -> bool:
         """Read one object; says whether the store did not have it so."""
@@ -109,7 +109,3 @@ class Comparison:
             if known is not None:
                 self._source.drop(name, known[0])
             return known is not None
-
-
-def _later(one: str, other: str) -> bool:
-    return one.isdigit() and other.isdigit() and int(one) > int(other)

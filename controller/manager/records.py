@@ -74,9 +74,10 @@ class ContainerRecord:
     @property
     def _torn(self) -> bool:
         """Whether somebody has changed its label, or has taken its node out, while it runs."""
-        if self.status_node is None or self.node == self.label == self.status_node:
+        if self.status_node is None:
             return False
-        return self.node == self.status_node or (self.node is None and self.label == self.status_node)
+        right_node, right_label = self.node == self.status_node, self.label == self.status_node
+        return (right_node and not right_label) or (right_label and self.node is None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from controller.agent.hearsay import RETRY_SECONDS, Hearsay, Version
+from controller.agent.hearsay import RETRY_SECONDS, Hearsay
 from controller.agent.identity import Key
 from controller.kube import errors
+from controller.kube.versions import Version
 from tests.unit.agent.objects import KEY, UID, body
 from tests.unit.agent.virtual_time import now, run
 

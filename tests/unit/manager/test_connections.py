@@ -11,8 +11,8 @@ import pytest
 from controller.manager import connections
 from controller.manager.connections import Connections
 from controller.manager.tls import LiveContext
+from hack.lab.ports import free_port
 from tests.unit.manager.keyrings import HOST, files, made, trusting
-from tests.unit.manager.ports import free_port
 
 KEYRING = made()
 LIMIT = 8

@@ -13,8 +13,8 @@ import pytest
 from controller.manager import admission, bodies, connections
 from controller.manager.tls import LiveContext
 from controller.manager.webhook import Webhook
+from hack.lab.ports import free_port
 from tests.unit.manager.keyrings import HOST, files, made, trusting
-from tests.unit.manager.ports import free_port
 from tests.unit.manager.reviews import GOOD, UID, container, review
 
 KEYRING = made()
