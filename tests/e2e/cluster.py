@@ -107,6 +107,11 @@ class Cluster:
             if error.status != 404:
                 raise
 
+    def delete_nodes(self) -> None:
+        """Delete all ContainerNodes: those that other modules have left behind would take containers."""
+        for body in self.nodes():
+            self.delete_node(body["metadata"]["name"])
+
     def nodes(self) -> list[Body]:
         """All ContainerNodes."""
         return list(self.objects.list_cluster_custom_object(GROUP, VERSION, NODES)["items"])

@@ -1,14 +1,17 @@
 """The manager as a process of its own: `tallyman manager`, with everything that it is told in its environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from hack.lab import ports
 from hack.lab.daemon import Daemon
+from tests.e2e import waiting
 from tests.e2e.agent_process import PROGRAM, READY_SECONDS, page
+from tests.e2e.cluster import Cluster
 
 LEASE = "tallyman-manager"
 """The Lease by which managers elect their leader."""
@@ -76,3 +79,18 @@ class ManagerProcess:
     def leads(self) -> bool:
         """Whether it says that it leads."""
         return "tallyman_manager_leader 1.0" in self.page("/metrics")[1]
+
+
+@contextmanager
+def only_manager(
+    cluster: Cluster, directory: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[ManagerProcess]:
+    """The only manager of a cluster, which leads; in the end nobody does."""
+    made = ManagerProcess(directory, cluster.kubeconfig, settings=settings or {})
+    try:
+        made.start()
+        waiting.until(made.leads, "the only manager leads")
+        yield made
+    finally:
+        made.stop()
+        cluster.delete_lease(LEASE)

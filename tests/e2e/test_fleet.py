@@ -11,7 +11,7 @@ import pytest
 from tests.e2e import members, waiting
 from tests.e2e.cluster import NODE_LABEL, Cluster, Namespace
 from tests.e2e.conftest import Images
-from tests.e2e.manager_process import LEASE, ManagerProcess
+from tests.e2e.manager_process import ManagerProcess, only_manager
 from tests.e2e.members import LEASE_SECONDS, Member
 from tests.e2e.objects import condition, is_running, life, status
 from tests.e2e.pages import value
@@ -33,14 +33,9 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def manager(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagerProcess]:
-    for body in cluster.nodes():
-        cluster.delete_node(body["metadata"]["name"])
-    made = ManagerProcess(tmp_path_factory.mktemp("manager"), cluster.kubeconfig)
-    made.start()
-    waiting.until(made.leads, "the only manager leads")
-    yield made
-    made.stop()
-    cluster.delete_lease(LEASE)
+    cluster.delete_nodes()
+    with only_manager(cluster, tmp_path_factory.mktemp("manager")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

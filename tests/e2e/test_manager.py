@@ -10,7 +10,7 @@ from tests.e2e import simulated, waiting
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.counting_proxy import CountingProxy
-from tests.e2e.manager_process import LEASE, ManagerProcess
+from tests.e2e.manager_process import ManagerProcess, only_manager
 from tests.e2e.objects import condition, status
 from tests.e2e.pages import value
 from tests.e2e.simulated import Fleet, SimulatedNode, is_bound, node_of
@@ -22,8 +22,7 @@ MANY = 300
 @pytest.fixture(scope="module", autouse=True)
 def _no_other_nodes(cluster: Cluster) -> None:
     """Nodes that other modules have left behind would take containers."""
-    for body in cluster.nodes():
-        cluster.delete_node(body["metadata"]["name"])
+    cluster.delete_nodes()
 
 
 @pytest.fixture
@@ -34,12 +33,8 @@ def nodes(cluster: Cluster) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def manager(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagerProcess]:
-    made = ManagerProcess(tmp_path_factory.mktemp("manager"), cluster.kubeconfig)
-    made.start()
-    waiting.until(made.leads, "the only manager leads")
-    yield made
-    made.stop()
-    cluster.delete_lease(LEASE)
+    with only_manager(cluster, tmp_path_factory.mktemp("manager")) as made:
+        yield made
 
 
 @pytest.fixture

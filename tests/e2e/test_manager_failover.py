@@ -21,8 +21,7 @@ Managers = list[ManagerProcess]
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_other_nodes(cluster: Cluster) -> None:
-    for body in cluster.nodes():
-        cluster.delete_node(body["metadata"]["name"])
+    cluster.delete_nodes()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e import simulated, waiting
 from tests.e2e.audit import Audit
 from tests.e2e.cluster import FINALIZER, Cluster, Namespace
-from tests.e2e.manager_process import LEASE, ManagerProcess
+from tests.e2e.manager_process import ManagerProcess, only_manager
 from tests.e2e.objects import Body, condition, status
 from tests.e2e.pages import value
 from tests.e2e.simulated import Fleet, SimulatedNode, because, is_bound, node_of
@@ -24,18 +24,13 @@ LISTS = 6
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_other_nodes(cluster: Cluster) -> None:
-    for body in cluster.nodes():
-        cluster.delete_node(body["metadata"]["name"])
+    cluster.delete_nodes()
 
 
 @pytest.fixture(scope="module")
 def manager(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagerProcess]:
-    made = ManagerProcess(tmp_path_factory.mktemp("manager"), cluster.kubeconfig)
-    made.start()
-    waiting.until(made.leads, "the only manager leads")
-    yield made
-    made.stop()
-    cluster.delete_lease(LEASE)
+    with only_manager(cluster, tmp_path_factory.mktemp("manager")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module", autouse=True)

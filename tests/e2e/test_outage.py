@@ -16,7 +16,7 @@ from controller.manager.settings import Settings
 from tests.e2e import members, waiting
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.conftest import Images
-from tests.e2e.manager_process import LEASE, ManagerProcess
+from tests.e2e.manager_process import ManagerProcess, only_manager
 from tests.e2e.members import Member
 from tests.e2e.objects import is_running, life
 from tests.e2e.pages import value
@@ -41,14 +41,9 @@ AGENT = {
 
 @pytest.fixture
 def manager(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagerProcess]:
-    for body in cluster.nodes():
-        cluster.delete_node(body["metadata"]["name"])
-    made = ManagerProcess(tmp_path_factory.mktemp("manager"), cluster.kubeconfig, settings=MANAGER)
-    made.start()
-    waiting.until(made.leads, "the only manager leads")
-    yield made
-    made.stop()
-    cluster.delete_lease(LEASE)
+    cluster.delete_nodes()
+    with only_manager(cluster, tmp_path_factory.mktemp("manager"), MANAGER) as made:
+        yield made
 
 
 @pytest.fixture

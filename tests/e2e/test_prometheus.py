@@ -46,8 +46,7 @@ def settings() -> Mapping[str, str]:
 @pytest.fixture(scope="module")
 def manager(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorKeeper]:
     """A manager that leads, with a webhook that the API server asks about the Containers of one namespace."""
-    for body in cluster.nodes():
-        cluster.delete_node(body["metadata"]["name"])
+    cluster.delete_nodes()
     name = "door-watched"
     process = DoorKeeper(
         tmp_path_factory.mktemp("manager"),
