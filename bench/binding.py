@@ -2,23 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from urllib.parse import quote
 
 from aiohttp import ClientResponseError, ClientTimeout
 
 from bench import crowd, measure
-from bench.crowd import Api, Body, Kind
+from bench.crowd import Api, Kind
 from bench.manager_process import ManagerProcess
+from bench.watching import Body, follow
 from controller.api.container import NODE_LABEL
 from controller.manager.settings import Settings
 
 AT_ONCE = Settings.binds_at_once
 ELECTION = "tallyman-manager"
 ANOTHER = "another-manager"
-_METADATA = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
 
 
 class Bound:
@@ -48,37 +47,21 @@ async def watched(api: Api, namespace: str) -> AsyncIterator[Bound]:
     """Watch a namespace."""
     bound, begun = Bound(), asyncio.Event()
 
-    async def watch() -> None:
-        """The API server may end a watch at any time, and does when its reader is slow; then a list goes on from there."""
-        while True:
-            query = {
-                "watch": "true",
-                "labelSelector": NODE_LABEL,
-                "resourceVersion": await _noted(api, namespace, bound),
-            }
-            url = api.server + crowd.collection(namespace)
-            async with api.session.get(url, params=query, headers=_METADATA, timeout=ClientTimeout()) as stream:
-                begun.set()
-                async for line in stream.content:
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        break
-                    if event["type"] in ("ADDED", "MODIFIED"):
-                        bound.note(event["object"]["metadata"]["name"])
+    def listed(items: Sequence[Body]) -> None:
+        for item in items:
+            bound.note(item["metadata"]["name"])
 
+    def changed(kind: str, body: Body) -> None:
+        if kind in ("ADDED", "MODIFIED"):
+            bound.note(body["metadata"]["name"])
+
+    url = api.server + crowd.collection(namespace)
+    watch = follow(api.session, url, listed, changed, begun, selector=NODE_LABEL, metadata_only=True)
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(watch())
+        watching = group.create_task(watch)
         await begun.wait()
         yield bound
         watching.cancel()
-
-
-async def _noted(api: Api, namespace: str, bound: Bound) -> str:
-    """Take note of what is bound already; returns the version of the list."""
-    listed = await api.call("GET", f"{crowd.collection(namespace)}?labelSelector={quote(NODE_LABEL)}")
-    for item in listed["items"]:
-        bound.note(item["metadata"]["name"])
-    return str(listed["metadata"]["resourceVersion"])
 
 
 async def raw(api: Api, namespace: str, names: list[str], homes: list[str], kind: Kind) -> list[float]:
@@ -109,7 +92,7 @@ async def raw_singly(api: Api, namespace: str, names: list[str], home: str) -> l
     async with watched(api, namespace) as bound:
         for name in names:
             since = perf_counter()
-            await _bind(api, (await crowd.make_pending(api, namespace, [name]))[name], home)
+            await _bind(api, (await crowd.make_pending(api, namespace, [name], crowd.pending))[name], home)
             seconds += [when - since for when in await bound.of([name])]
     return seconds
 
@@ -120,7 +103,7 @@ async def singly(api: Api, namespace: str, names: list[str]) -> list[float]:
     async with watched(api, namespace) as bound:
         for name in names:
             since = perf_counter()
-            await crowd.make_pending(api, namespace, [name])
+            await crowd.make_pending(api, namespace, [name], crowd.pending)
             seconds += [when - since for when in await bound.of([name])]
     return seconds
 

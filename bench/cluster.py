@@ -1,14 +1,14 @@
 """The API server as a user of it sees it: objects are applied, and a watch tells when their status says so."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientSession, TCPConnector
 
+from bench.watching import Body, follow
 from controller.api.container import GROUP, PLURAL, VERSION
 from controller.kube.client import login, tls
 
@@ -53,25 +53,17 @@ class Cluster:
         return future
 
     async def watch(self, begun: asyncio.Event) -> None:
-        """Watch until cancelled. The API server may end a watch at any time, and does when its reader is slow; then a list goes on from there."""
-        while True:
-            query = {"watch": "true", "resourceVersion": await self._list()}
-            async with self._session.get(self._server + PATH, params=query, timeout=ClientTimeout()) as stream:
-                begun.set()
-                async for line in stream.content:
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        break
-                    name = event["object"]["metadata"]["name"]
-                    self._note(name, None if event["type"] == "DELETED" else event["object"].get("status") or {})
+        """Watch until cancelled."""
+        await follow(self._session, self._server + PATH, self._listed, self._changed, begun)
 
-    async def _list(self) -> str:
-        """Take note of all that is there, and of what is not; returns the version of the list."""
-        listed = json.loads(await self.text(PATH))
-        present = {item["metadata"]["name"]: item.get("status") or {} for item in listed["items"]}
+    def _listed(self, items: Sequence[Body]) -> None:
+        """Take note of all that is there, and of what is not."""
+        present = {item["metadata"]["name"]: item.get("status") or {} for item in items}
         for name in self._waiting.keys() | present.keys():
             self._note(name, present.get(name))
-        return str(listed["metadata"]["resourceVersion"])
+
+    def _changed(self, kind: str, body: Body) -> None:
+        self._note(body["metadata"]["name"], None if kind == "DELETED" else body.get("status") or {})
 
     def _note(self, name: str, status: Status | None) -> None:
         self.statuses[name] = status or {}

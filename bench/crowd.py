@@ -5,7 +5,7 @@ Whatever writes here writes as a user or an agent would: over HTTP, one object a
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from aiohttp import ClientSession
 
 from bench.cluster import open_session
+from bench.watching import Body
 from controller.api.container import FINALIZER, GROUP, KIND, NODE_LABEL, PLURAL, VERSION
 from controller.api.node import (
     DEFAULT_LEASE_NAMESPACE,
@@ -31,7 +32,6 @@ WRITERS = 16
 """So many requests are under way at once while objects are made."""
 SINCE = "2026-01-01T00:00:00Z"
 T = TypeVar("T")
-Body = Mapping[str, Any]
 Kind = Callable[[str], dict[str, Any]]
 """Makes a container of that name."""
 
@@ -139,12 +139,12 @@ async def make_namespace(api: Api, name: str) -> None:
     await api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
 
 
-async def make_pending(api: Api, namespace: str, names: Iterable[str], kind: Kind | None = None) -> dict[str, Body]:
+async def make_pending(api: Api, namespace: str, names: Iterable[str], kind: Kind) -> dict[str, Body]:
     """Make containers that have no node yet; returns them as they were made, by name."""
     made: dict[str, Body] = {}
 
     async def make(name: str) -> None:
-        made[name] = await api.call("POST", collection(namespace), (kind or pending)(name))
+        made[name] = await api.call("POST", collection(namespace), kind(name))
 
     await at_once(WRITERS, names, make)
     return made
