@@ -1,5 +1,6 @@
 """What can be set, and what Helm refuses before anything reaches a cluster."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import helm_python
 import pytest
 import yaml
 
+from controller.api import quantity
 from hack.chart_values import UndocumentedValue, read
 from tests.chart.rendering import CHART, SCENARIOS, render, values_of
 
@@ -55,6 +57,12 @@ REFUSED_BY_CHECKS: dict[str, tuple[dict[str, Any], str]] = {
 def test_the_schema_refuses(values: dict[str, Any], named: str) -> None:
     with helm_python.Chart.load(CHART) as chart, pytest.raises(helm_python.HelmValuesError, match=named):
         chart.validate_schema(chart.merge_values(values))
+
+
+@pytest.mark.parametrize("name", ["reservedCPU", "reservedMemory"])
+def test_the_schema_takes_the_quantities_that_the_agent_takes(name: str) -> None:
+    agent = json.loads((CHART / "values.schema.json").read_text())["properties"]["agent"]["properties"]
+    assert agent[name]["pattern"] == f"^({quantity.PATTERN.removeprefix('^').removesuffix('$')})?$"
 
 
 @pytest.mark.parametrize(("values", "message"), REFUSED_BY_CHECKS.values(), ids=REFUSED_BY_CHECKS.keys())
