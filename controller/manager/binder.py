@@ -176,13 +176,23 @@ class Binder:
             again = RETRY_SECONDS
         else:
             metrics.bound("success", self._pending.waited(key))
-            self._announce(record, Reason.BOUND, _told(node, moved_from))
+            self._announce(record, Reason.BOUND, self._told(node, moved_from))
             again = 0.0
         finally:
             self._writing.discard(key)
             self._store.settle(key)
         if again is not None:
             asyncio.get_running_loop().call_later(again, self._try_again, key)
+
+    def _told(self, node: str, moved_from: str | None) -> str:
+        if moved_from is not None:
+            return f"bound to {node}; {moved_from} is gone"
+        if self._store.node(node) is not None:
+            return f"bound to {node}"
+        return (
+            f"bound to {node}, and there is no ContainerNode of that name: it begins when an agent called so is there."
+            " If another node was meant (see `kubectl get containernodes`), delete it and apply it with that nodeName"
+        )
 
     def _try_again(self, key: Key) -> None:
         self._reconsider(key)
@@ -192,7 +202,3 @@ class Binder:
 def _patch(record: ContainerRecord, node: str) -> dict[str, Any]:
     metadata = {"uid": record.uid, "resourceVersion": record.version, "labels": {NODE_LABEL: node}}
     return {"metadata": metadata} if record.node == node else {"metadata": metadata, "spec": {"nodeName": node}}
-
-
-def _told(node: str, moved_from: str | None) -> str:
-    return f"bound to {node}" if moved_from is None else f"bound to {node}; {moved_from} is gone"

@@ -95,6 +95,17 @@ def test_what_is_bound_is_told() -> None:
 
 
 @pytest.mark.feature("K2")
+def test_a_node_that_is_not_there_is_told_with_the_way_out() -> None:
+    async def main() -> None:
+        [(_, reason, message)] = (await _led(_server(container(node="node-z")))).told
+        assert (reason, message.split(",")[0]) == ("Bound", "bound to node-z")
+        assert "no ContainerNode of that name" in message
+        assert "kubectl get containernodes" in message
+
+    run(main())
+
+
+@pytest.mark.feature("K2")
 def test_many_are_bound_within_what_their_nodes_have() -> None:
     async def main() -> None:
         server = _server(*(container(f"c-{number}", resources=asks("1")) for number in range(20)), nodes=3)
