@@ -129,6 +129,7 @@ def test_tokens_are_mounted_where_they_are_used_only(name: str) -> None:
     rendered = scenario(name)
     for account in rendered.of("ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
-    for kind in ("DaemonSet", "Deployment"):
+    for program, kind in (("agent", "DaemonSet"), ("manager", "Deployment")):
         if rendered.of(kind):
-            assert _pod(rendered, kind)["automountServiceAccountToken"] is True
+            wanted = values_of(name).get(program, {}).get("serviceAccount", {}).get("automount", True)
+            assert _pod(rendered, kind)["automountServiceAccountToken"] is wanted
