@@ -14,7 +14,6 @@ from aiohttp import ClientSession
 from bench.cluster import Cluster, has_exited, is_gone, is_ready
 
 TIMEOUT = 120.0
-AT_ONCE = 20
 SETTLE_SECONDS = 3.0
 _WRITES = re.compile(
     r'^apiserver_request_total\{[^}]*[{,]resource="(\w+)"[^}]*verb="(?:POST|PUT|PATCH|DELETE|APPLY)"[^}]*\} (\S+)$',
@@ -75,23 +74,6 @@ async def exits(cluster: Cluster, image: str, count: int) -> list[float]:
     return seconds
 
 
-async def checks(cluster: Cluster, image: str, pid: int, count: int, rate: float, seconds: float) -> float:
-    """The agent's CPU share in percent of a core while it makes `rate` TCP checks a second, of so many containers."""
-    names = [f"checked-{number}" for number in range(count)]
-    server = {"command": ["httpd", "-f", "-p", "127.0.0.1:8080"], "terminationGracePeriodSeconds": 0}
-    check = {"tcpSocket": {"port": 8080}, "intervalSeconds": count / rate}
-    for some in (names[at : at + AT_ONCE] for at in range(0, count, AT_ONCE)):
-        ready = [cluster.expect(name, is_ready) for name in some]
-        await asyncio.gather(
-            *(cluster.apply(name, {**container(image), **server, "healthCheck": check}) for name in some)
-        )
-        await asyncio.wait_for(asyncio.gather(*ready), TIMEOUT)
-    await asyncio.sleep(SETTLE_SECONDS)
-    share = (await at_rest(pid, seconds))["cpu"]
-    await remove(cluster, *names)
-    return share
-
-
 async def writes(cluster: Cluster, *resources: str) -> float:
     """All writes that the API server has counted, less the bench's own; of Containers, unless others are named."""
     counted = _WRITES.findall(await cluster.text("/metrics"))
@@ -129,16 +111,6 @@ async def all_told(address: str) -> None:
                 if _WAITING.search(await answer.text()):
                     return
             await asyncio.sleep(1)
-
-
-async def scrapes(pid: int, address: str, count: int) -> float:
-    """CPU seconds of the agent that one scrape of its metrics costs."""
-    async with ClientSession() as session:
-        before = cpu_seconds(pid)
-        for _ in range(count):
-            async with session.get(f"http://{address}/metrics") as answer:
-                await answer.read()
-        return (cpu_seconds(pid) - before) / count
 
 
 async def at_rest(pid: int, seconds: float) -> Mapping[str, float]:
