@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from controller.containerd.client import Containerd
 
 LETTERS = "abcdefghi"
 AT_ONCE = 8
+ROUNDS = 3
+"""What is short is measured in turns with its baseline, for the speed of a machine is not the same all the time."""
 REST_SECONDS = 30.0
 PRINTERS = (1, 50)
 CHECK_RATE = 200.0
@@ -81,8 +84,15 @@ async def _latency(cluster: Cluster, client: Containerd, here: World, made_from:
 
 
 async def _burst(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, names: list[str]) -> Row:
-    floor = await raw.burst(client, made_from, len(names), AT_ONCE)
-    ours = await measure.burst(cluster, here.image, names)
+    """The last burst is left running."""
+    floors, rates = [], []
+    for number in range(ROUNDS):
+        if number:
+            await measure.remove(cluster, *names)
+            await asyncio.wait_for(measure.all_told(here.metrics), measure.TIMEOUT)
+        floors.append(await raw.burst(client, made_from, len(names), AT_ONCE))
+        rates.append(await measure.burst(cluster, here.image, names))
+    floor, ours = statistics.median(floors), statistics.median(rates)
     name = f"(b) burst of {len(names)}, {AT_ONCE} at once"
     return Row(name, f"{ours:.1f}/s", f"raw {floor:.1f}/s", f"{ours / floor:.2f} x", "≥ 0.7 x", ours >= 0.7 * floor)
 
@@ -118,8 +128,11 @@ async def _output(cluster: Cluster, client: Containerd, here: World, count: int)
 
 
 async def _restarts(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int) -> Row:
-    floor = percentile(await raw.serial(client, made_from, count), 50)
-    p50 = percentile(await restarting.restarts(cluster, here.image, count), 50)
+    floors, ours = [], []
+    for _ in range(ROUNDS):
+        floors += await raw.serial(client, made_from, -(-count // ROUNDS))
+        ours += await restarting.restarts(cluster, here.image, -(-count // ROUNDS))
+    floor, p50 = percentile(floors, 50), percentile(ours, 50)
     name = "(g) exit → running again, p50"
     ratio = f"{p50 / floor:.2f} x"
     return Row(name, f"{p50:.1f} ms", f"raw start {floor:.1f} ms", ratio, "≤ 1.6 x", p50 <= 1.6 * floor)

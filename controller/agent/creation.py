@@ -134,19 +134,20 @@ class Creator:
         return seccomp.localhost(hostpaths.read_profile(self._settings.seccomp_dir, profile.localhost_profile))
 
     async def _register(self, draft: Draft) -> None:
-        record = await self._containerd.containers.create(
-            container_id=draft.container_id,
-            spec=draft.document,
-            snapshotter=self._settings.snapshotter,
-            snapshot_key=draft.container_id,
-            image=draft.image_name,
-            labels=draft.labels,
-            runtime_name=draft.runtime_type,
-        )
-        made = from_records(record, None)
-        if made is None:
-            raise errors.Internal("Containers.Create", "containerd answered with other labels than it was given")
-        self._observed.put(made)
+        with self._observed.making(draft.container_id):
+            record = await self._containerd.containers.create(
+                container_id=draft.container_id,
+                spec=draft.document,
+                snapshotter=self._settings.snapshotter,
+                snapshot_key=draft.container_id,
+                image=draft.image_name,
+                labels=draft.labels,
+                runtime_name=draft.runtime_type,
+            )
+            made = from_records(record, None)
+            if made is None:
+                raise errors.Internal("Containers.Create", "containerd answered with other labels than it was given")
+            self._observed.put(made)
 
     async def _adopt_or_clear(self, draft: Draft) -> None:
         """The id is taken: by this object, whose creation was cut short, or by something left over from elsewhere."""

@@ -81,11 +81,11 @@ class Listener:
             key = self._observed.tell(event)
             if key is not None:
                 self._wake(key)
-        elif isinstance(event, ContainerCreate):
+        elif isinstance(event, ContainerCreate) and self._observed.is_news(event):
             await self._meet(event)
 
     async def _meet(self, event: ContainerCreate) -> None:
-        """A container that this agent did not make, or whose making is under way just now."""
+        """A container that this agent did not make."""
         seen = await self._observed.refresh(event.container_id)
         if seen is not None:
             self._wake(seen.key)

@@ -6,7 +6,8 @@ wrong order do no harm. Decides nothing and changes nothing in containerd.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -110,6 +111,15 @@ def _shows_end(known: ObservedContainer, event: event_types.TaskExit) -> bool:
     return known.exit is not None and known.exit.finished_at == event.exited_at
 
 
+def _is_about_process(event: event_types.Event) -> bool:
+    """Whether it leaves the container's record as it was."""
+    match event:
+        case event_types.ContainerCreate() | event_types.ContainerUpdate() | event_types.ContainerDelete():
+            return False
+        case _:
+            return True
+
+
 def _labelled(labels: Mapping[str, str]) -> dict[str, Any]:
     return _remembered(labels) if identity.key_of(labels) is not None else {}
 
@@ -124,6 +134,7 @@ class ObservedStore:
         self._told: defaultdict[str, list[event_types.Event]] = defaultdict(list)
         self._version: defaultdict[str, int] = defaultdict(int)
         self._gone: set[str] = set()
+        self._being_made: set[str] = set()
         self.last_list: datetime | None = None
         self.tasks_listed: frozenset[str] = frozenset()
         """The ids of all processes in the last list, of whomever they are."""
@@ -167,6 +178,19 @@ class ObservedStore:
             if not self._ids[known.key]:
                 del self._ids[known.key]
 
+    @contextmanager
+    def making(self, container_id: str) -> Iterator[None]:
+        """While this lasts the container is being made, and whoever makes it puts what containerd answers."""
+        self._being_made.add(container_id)
+        try:
+            yield
+        finally:
+            self._being_made.discard(container_id)
+
+    def is_news(self, event: event_types.ContainerCreate) -> bool:
+        """Whether nobody here knows of that container, nor is making it."""
+        return event.container_id not in self._by_id and event.container_id not in self._being_made
+
     def tell(self, event: event_types.ContainerEvent) -> Key | None:
         """Note an event; returns the key to look at, or None when there is nothing new or the container is not known."""
         known = self._by_id.get(event.container_id)
@@ -179,9 +203,13 @@ class ObservedStore:
         """Ask containerd about those containers of the key of which events told something new."""
         for container in self.of(key):
             told = self._told.pop(container.id, [])
-            if any(affects(container, event) for event in told):
+            news = [event for event in told if affects(container, event)]
+            if news:
                 try:
-                    await self.refresh(container.id)
+                    if all(_is_about_process(event) for event in news):
+                        await self._refresh_task(container.id)
+                    else:
+                        await self.refresh(container.id)
                 except BaseException:
                     # What was told is not known yet: the next look asks again.
                     self._told[container.id][:0] = told
@@ -200,6 +228,17 @@ class ObservedStore:
             return None
         self.put(_with_memory(seen, self._by_id.get(container_id)))
         return self._by_id[container_id]
+
+    async def _refresh_task(self, container_id: str) -> None:
+        """Ask containerd about the process of one container."""
+        while True:
+            version = self._version[container_id]
+            task = await self._task(container_id)
+            if self._version[container_id] == version:
+                break
+        known = self._by_id.get(container_id)
+        if known is not None:
+            self.put(_with_memory(replace(known, task=None if task is None else from_task(task)), known))
 
     async def _ask(self, container_id: str) -> ObservedContainer | None:
         try:

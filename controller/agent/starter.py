@@ -165,6 +165,11 @@ class Starter:
     async def _rootfs(self, current: ObservedContainer) -> tuple[Mount, ...]:
         """The writable root filesystem: made on the first start, kept for later ones."""
         snapshots, snapshotter = self._containerd.snapshots, self._settings.snapshotter
+        if current.restarts:
+            try:
+                return await snapshots.mounts(snapshotter, current.id)
+            except errors.NotFound:
+                pass  # somebody has removed it
         try:
             return await snapshots.prepare(snapshotter, current.id, current.chain_id)
         except errors.AlreadyExists:

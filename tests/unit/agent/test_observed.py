@@ -289,9 +289,42 @@ async def test_an_event_is_asked_about_once_it_is_looked_at(containerd: FakeCont
     assert state_of(store) is TaskState.RUNNING, "an event changes nothing by itself"
     await store.settle(KEY)
     assert state_of(store) is TaskState.STOPPED
-    assert containerd.calls == ["get", "task"]
+    assert containerd.calls == ["task"], "the end of a process leaves the container's record as it was"
     await store.settle(KEY)
-    assert containerd.calls == ["get", "task"], "asked once"
+    assert containerd.calls == ["task"], "asked once"
+
+
+async def test_all_of_a_container_is_asked_about_when_its_record_has_changed(
+    containerd: FakeContainerd, store: ObservedStore
+) -> None:
+    await store.list()
+    labels = {**LABELS, identity.RESTARTS: "3"}
+    containerd.records[ID], containerd.processes[ID] = record(labels), task(TaskStatus.STOPPED, code=3)
+    containerd.calls.clear()
+    store.tell(task_exit())
+    store.tell(ContainerUpdate(*HEAD, ID, "image", labels))
+    await store.settle(KEY)
+    assert containerd.calls == ["get", "task"]
+    assert state_of(store) is TaskState.STOPPED
+    assert store.of(KEY)[0].restarts == 3
+
+
+async def test_a_process_that_has_gone_is_no_longer_shown(containerd: FakeContainerd, store: ObservedStore) -> None:
+    await store.list()
+    del containerd.processes[ID]
+    store.tell(task_delete())
+    await store.settle(KEY)
+    assert state_of(store) is None
+
+
+async def test_who_makes_a_container_need_not_be_told_of_it(store: ObservedStore) -> None:
+    created = ContainerCreate(*HEAD, ID, "image")
+    assert store.is_news(created)
+    with store.making(ID):
+        assert not store.is_news(created)
+    assert store.is_news(created), "it came to nothing"
+    store.put(known())
+    assert not store.is_news(created)
 
 
 async def test_an_event_that_tells_nothing_new_costs_nothing(containerd: FakeContainerd, store: ObservedStore) -> None:
@@ -349,14 +382,11 @@ async def test_an_event_during_the_asking_is_asked_about_again(
     await store.list()
     store.tell(TaskPaused(*HEAD, ID))
 
-    async def pass_by() -> None:
-        pass
-
     async def end_now() -> None:
         containerd.processes[ID] = task(TaskStatus.STOPPED)
         store.tell(task_exit())
 
-    containerd.hooks = [pass_by, end_now]
+    containerd.hooks = [end_now]
     await store.settle(KEY)
     assert state_of(store) is TaskState.RUNNING
     await store.settle(KEY)
