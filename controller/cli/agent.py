@@ -17,6 +17,7 @@ import click
 from controller import log, metrics
 from controller.agent.settings import Settings
 from controller.api.events import START_FAILURES
+from controller.cli.heap import share_heap
 from controller.cli.node_options import node_options
 from controller.cli.version import VERSION
 
@@ -233,6 +234,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     log.configure(log_level, log_format)
     metrics.build(VERSION)
     metrics.prepare(START_FAILURES)
+    share_heap()
     _allow_many_files()
     settings = Settings(
         node_name=node_name,
