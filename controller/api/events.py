@@ -45,6 +45,7 @@ _FAILED: Final = _warning("The container could not be made or started; counted w
 
 EVENTS: Final[dict[Reason, Occasion]] = {
     Reason.BOUND: _normal("The container is bound to a node; names it."),
+    Reason.BIND_ERROR: _warning("The API server refuses to have it given to a node; holds the answer."),
     Reason.UNBINDABLE: _warning("It can be bound to no node; says of each why not."),
     Reason.PULLING: _normal("The pull of the image has begun, and its size is known."),
     Reason.PULLED: _normal("The image is pulled and unpacked; says how long that took, and how large the image is."),

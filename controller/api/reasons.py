@@ -121,6 +121,11 @@ class Reason(StrEnum):
 
     # Its node, as the cluster sees it.
     BOUND = "Bound", "The container was given to a node; the node's agent makes it."
+    BIND_ERROR = (
+        "BindError",
+        "The API server refuses to have the container given to a node; it is tried again.",
+        "The message holds its answer: somebody's admission webhook or policy may forbid it.",
+    )
     UNBINDABLE = (
         "Unbindable",
         "There is no node at present that the container can be bound to; it is tried again when nodes or containers change.",

@@ -13,6 +13,7 @@ from controller.api.fields import FieldError, shown
 from controller.api.reasons import Reason
 from controller.api.validation import read_status
 from controller.manager.advice import advice
+from controller.manager.records import is_released
 from controller.oci.acceptance import Checked, check, moved
 
 API_VERSION: Final = "admission.k8s.io/v1"
@@ -61,11 +62,11 @@ def read(body: object) -> Request:
     review = _mapping(body, "the body")
     version = (review.get("apiVersion"), review.get("kind"))
     if version != (API_VERSION, _REVIEW):
-        raise Malformed(f"expected an {_REVIEW} of {API_VERSION}, got {shown(version[1])} of {shown(version[0])}")
+        raise Malformed(f"expected an {_REVIEW} of {API_VERSION}, got {_told(version[1])} of {_told(version[0])}")
     request = _mapping(review.get("request"), "request")
     kind = _mapping(request.get("kind"), "request.kind")
     if (kind.get("group"), kind.get("kind")) != (GROUP, KIND):
-        raise Malformed(f"checks {KIND}s of {GROUP} only, got {shown(kind.get('kind'))} of {shown(kind.get('group'))}")
+        raise Malformed(f"checks {KIND}s of {GROUP} only, got {_told(kind.get('kind'))} of {_told(kind.get('group'))}")
     operation = _text(request, "operation")
     return Request(
         uid=_text(request, "uid"),
@@ -150,10 +151,13 @@ def _moved_from(request: Request) -> str | None:
     node, wanted = _spec(request.old).get("nodeName"), _spec(request.new).get("nodeName")
     if not isinstance(node, str) or wanted == node:
         return None
-    status = read_status(request.old.get("status") or {})
-    stays = status.node_name or node
-    released = status.node_name is None and any(one.reason == Reason.RESCHEDULED for one in status.conditions)
-    return None if released or wanted == stays else stays
+    status: Json = request.old.get("status") or {}
+    stays = read_status(status).node_name or node
+    return None if is_released(status) or wanted == stays else stays
+
+
+def _told(value: object) -> str:
+    return "nothing" if value is None else shown(value)
 
 
 def _spec(body: Json) -> Json:

@@ -22,6 +22,8 @@ from controller.manager.unbindable import Teller
 
 RETRY_SECONDS: Final = 2.0
 """After this time a write that failed is made again."""
+REFUSED_SECONDS: Final = 30.0
+"""The same for one that was refused; sooner if the object changes."""
 READMIT_SECONDS: Final = 0.2
 """What fits nowhere is tried again as often as that at most."""
 BREATH: Final = 64
@@ -173,7 +175,7 @@ class Binder:
         except errors.KubeError as error:
             metrics.bound("error")
             _log.warning("a container could not be bound", namespace=key[0], name=key[1], node=node, error=str(error))
-            again = RETRY_SECONDS
+            again = self._after_error(record, node, error)
         else:
             metrics.bound("success", self._pending.waited(key))
             self._announce(record, Reason.BOUND, self._told(node, moved_from))
@@ -183,6 +185,13 @@ class Binder:
             self._store.settle(key)
         if again is not None:
             asyncio.get_running_loop().call_later(again, self._try_again, key)
+
+    def _after_error(self, record: ContainerRecord, node: str, error: errors.KubeError) -> float:
+        """Say that it was refused, if it was; returns the seconds until the next try."""
+        if not isinstance(error, errors.Refused | errors.Forbidden):
+            return RETRY_SECONDS
+        self._announce(record, Reason.BIND_ERROR, f"could not be bound to {node}: {error}")
+        return REFUSED_SECONDS
 
     def _told(self, node: str, moved_from: str | None) -> str:
         if moved_from is not None:

@@ -221,7 +221,8 @@ class Manager:
 
     def _announce(self, record: ContainerRecord, reason: Reason, message: str) -> None:
         regarding = Regarding(*record.key, record.uid, record.version)
-        self._recorder.record(News(regarding, type_of(reason).value, reason, message, ALIKE))
+        alike = None if reason is Reason.BOUND else ALIKE
+        self._recorder.record(News(regarding, type_of(reason).value, reason, message, alike))
 
     async def _page(self) -> bytes:
         """The metrics, with the gauges that are read off the manager's memory brought up to date."""

@@ -151,12 +151,8 @@ def step(record: ContainerRecord, now: Life, release_after: float, marked: Colle
     if record.deleting and record.ours and (gone or now.silent_for >= release_after):
         return Step.RELEASE
     if gone and record.movable and not record.deleting:
-        return Step.REBIND if _was_reset(record) else Step.RESET
+        return Step.REBIND if record.released else Step.RESET
     return None if _is_marked(record) or record.uid in marked else Step.MARK
-
-
-def _was_reset(record: ContainerRecord) -> bool:
-    return record.status_node is None and record.state in (None, ContainerState.PENDING)
 
 
 def _is_marked(record: ContainerRecord) -> bool:

@@ -18,6 +18,7 @@ from controller.api.container import FINALIZER, NODE_LABEL, RESTARTED_AT_ANNOTAT
 from controller.api.model import Model
 from controller.api.node import OUT_OF_SERVICE_TAINT
 from controller.api.placement import ReschedulePolicy, Taint, Toleration
+from controller.api.reasons import Reason
 from controller.manager.binding import Candidate, Demand
 
 Key = tuple[str, str]
@@ -59,6 +60,8 @@ class ContainerRecord:
     state: str | None
     status_node: str | None
     """The node whose agent wrote the status."""
+    released: bool
+    """Whether what its status said of a node that is gone was taken back, so that it can be bound to another."""
     ready: Ready | None
 
     @property
@@ -108,7 +111,15 @@ def container(body: Body) -> ContainerRecord:
         movable=spec.get("reschedule") == ReschedulePolicy.WHEN_NODE_GONE and not _ended(metadata, spec, status),
         state=_interned(status.get("state")),
         status_node=_interned(status.get("nodeName")),
+        released=is_released(status),
         ready=_ready(status),
+    )
+
+
+def is_released(status: Body) -> bool:
+    """Whether the manager has taken back what the status said of a node that is gone; nobody else can say so."""
+    return not status.get("nodeName") and any(
+        condition.get("reason") == Reason.RESCHEDULED for condition in status.get("conditions") or ()
     )
 
 

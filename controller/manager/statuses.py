@@ -38,9 +38,13 @@ def node_lost(body: Body, message: str, now: datetime) -> Patch:
 
 
 def rescheduled(body: Body, message: str, now: datetime) -> Patch:
-    """The container is to be made anew on another node: nothing of the former one is left but its history."""
+    """The container is to be made anew on another node: nothing of the former one is left but its history.
+
+    Ready may come to say something else, such as that it fits on no node. Reconciling goes on saying this until the next agent writes.
+    """
     ready = _ready(body, ConditionStatus.FALSE, Reason.RESCHEDULED, message, now)
-    return {**_RESET, "state": ContainerState.PENDING.value, "conditions": [ready]}
+    moving = {**ready, "type": ConditionType.RECONCILING.value, "status": ConditionStatus.TRUE.value}
+    return {**_RESET, "state": ContainerState.PENDING.value, "conditions": [ready, moving]}
 
 
 def agent_lost(body: Body, message: str, now: datetime) -> Patch:

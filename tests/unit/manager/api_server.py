@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from controller.kube import errors
+from controller.manager.admission import Request, judge
 
 API = "/apis/tallyman.dev/v1alpha1"
 Fault = Callable[[str, str], None]
@@ -78,6 +79,8 @@ class Server:
             if name in wanted and wanted[name] != body["metadata"][name]:
                 raise errors.Conflict(f"{name} is {body['metadata'][name]}")
         changed = merged(body, {"status": patch["status"]} if of_status else _without_status(patch))
+        if not of_status and "namespace" in body["metadata"]:
+            _pass_the_door(body, changed)
         self.version += 1
         changed["metadata"]["resourceVersion"] = str(self.version)
         self.objects[path] = changed
@@ -86,6 +89,15 @@ class Server:
         else:
             self._tell("MODIFIED", changed)
         return changed
+
+
+def _pass_the_door(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Ask the admission webhook, which holds up nothing that a manager does."""
+    name = old["metadata"]["name"]
+    request = Request("", "UPDATE", "", old["metadata"]["namespace"], name, new, old)
+    verdict = judge(request)
+    if verdict.errors:
+        raise errors.Refused(f"{name}: {verdict.message}")
 
 
 def _without_status(patch: Mapping[str, Any]) -> dict[str, Any]:

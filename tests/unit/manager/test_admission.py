@@ -16,7 +16,7 @@ from tests.unit.manager.reviews import FINALIZER, GOOD, UID, container, review
 BAD = {**GOOD, "hostname": "a.b"}
 BAD_SAYS = "spec.hostname: must be letters, digits and `-`, with no `-` at either end and no dots; got 'a.b'"
 BOUND = {**GOOD, "nodeName": "node-a"}
-STAYS = "spec.nodeName: must stay 'node-a': a container can't be moved; delete the object and create it anew"
+STAYS = "spec.nodeName: must stay 'node-a': a container can't be moved; set it back, or delete the object and create it anew"
 RELEASED = {
     "state": "Pending",
     "conditions": [{"type": "Ready", "status": "False", "reason": "Rescheduled", "message": "node-a is gone"}],

@@ -95,6 +95,29 @@ def test_what_is_bound_is_told() -> None:
 
 
 @pytest.mark.feature("K2")
+def test_a_binding_that_is_refused_is_told_and_tried_again_when_the_object_changes() -> None:
+    async def main() -> None:
+        server = _server(container())
+
+        def refuse(verb: str, _path: str) -> None:
+            if verb == "PATCH":
+                raise errors.Refused("no more today (HTTP 422)")
+
+        server.before = refuse
+        manager = Manager(server)
+        manager.start()
+        await settle(20)
+        assert manager.told == [("web", "BindError", "could not be bound to node-a: no more today (HTTP 422)")]
+        server.before = lambda _verb, _path: None
+        server.put(server.get("web"))
+        await settle(1)
+        assert _where(server.get("web")) == ("node-a", "node-a")
+        await manager.stop()
+
+    run(main())
+
+
+@pytest.mark.feature("K2")
 def test_a_node_that_is_not_there_is_told_with_the_way_out() -> None:
     async def main() -> None:
         [(_, reason, message)] = (await _led(_server(container(node="node-z")))).told

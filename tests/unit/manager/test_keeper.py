@@ -229,6 +229,37 @@ def test_only_what_wants_to_be_moved_is_moved_and_not_before_its_node_is_gone(go
 
 
 @pytest.mark.feature("K2")
+def test_what_names_a_node_that_never_was_is_moved_past_the_door_too() -> None:
+    """Nothing ever ran, so there is no status that could have been taken back; the webhook must know the move all the same."""
+
+    async def main() -> None:
+        server = _server(container("web", node="ghost", reschedule="WhenNodeGone"))
+        manager = await _leading(server)
+        await manager.hear_for(LEASE_SECONDS + 20, "node-a", "node-b")
+        assert _home(server.get("web"))[0] in {"node-a", "node-b"}
+        assert manager.reasons("web") == ["Bound", "Rescheduled", "Bound"]
+        await manager.stop()
+
+    run(main())
+
+
+@pytest.mark.feature("K2")
+def test_what_is_to_be_moved_and_fits_nowhere_is_moved_when_there_is_room() -> None:
+    async def main() -> None:
+        server = _server(bound("web", "node-a", reschedule="WhenNodeGone", nodeSelector={"disk": "ssd"}))
+        manager = await _leading(server)
+        _delete_node(server)
+        await manager.hear_for(LEASE_SECONDS + 20, "node-b")
+        assert _ready(server.get("web")) == ("False", "Unbindable")
+        server.put(node("node-b", labels={"disk": "ssd"}))
+        await manager.hear_for(10, "node-b")
+        assert _home(server.get("web")) == ("node-b", "node-b")
+        await manager.stop()
+
+    run(main())
+
+
+@pytest.mark.feature("K2")
 @GONE
 def test_a_node_that_is_heard_of_is_not_gone(go: Callable[[Server], None]) -> None:
     async def main() -> None:

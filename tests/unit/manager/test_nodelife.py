@@ -175,7 +175,7 @@ MOVABLE = bound("web", "node-a", **MOVES)
         pytest.param(
             bound("web", "node-a", status=RESET_STATUS, **MOVES), ALIVE, None, id="its node came back just in time"
         ),
-        pytest.param(container(node="node-a", **MOVES), GONE, Step.REBIND, id="movable, and never seen on its node"),
+        pytest.param(container(node="node-a", **MOVES), GONE, Step.RESET, id="movable, and never seen on its node"),
         pytest.param(DELETED, ALIVE, None, id="deleted: its agent's work"),
         pytest.param(DELETED, LOST, Step.MARK, id="deleted, and its node is lost for a short time"),
         pytest.param(DELETED, LONG_LOST, Step.RELEASE, id="deleted, and its node is lost for long"),

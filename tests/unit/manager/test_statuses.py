@@ -72,7 +72,10 @@ def test_a_rescheduled_container_keeps_its_history_only() -> None:
     after = _merged(before, statuses.rescheduled(before, "node-a is gone", NOW))
     assert after["status"].keys() == {"observedGeneration", "state", "history", "conditions"}
     assert (after["status"]["state"], after["status"]["history"]) == ("Pending", history)
-    assert [one["reason"] for one in after["status"]["conditions"]] == ["Rescheduled"]
+    assert [(one["type"], one["reason"]) for one in after["status"]["conditions"]] == [
+        ("Ready", "Rescheduled"),
+        ("Reconciling", "Rescheduled"),
+    ]
     assert read_status(after["status"]).node_name is None
     assert step(records.container(after), Life(Phase.GONE, 1), 300) is Step.REBIND
 
