@@ -158,7 +158,7 @@ def test_a_container_is_not_moved(guarded: Namespace, door: Door, node_name: str
     guarded.running("web")
     with pytest.raises(ApiException) as caught:
         guarded.change("web", nodeName=node_name)
-    stays = "spec.nodeName: must stay 'node-a': a container can't be moved; delete the object and create it anew"
+    stays = "spec.nodeName: must stay 'node-a': a container can't be moved; set it back, or delete the object and create it anew"
     assert (caught.value.status, message(caught.value)) == (422, DENIED + stays)
     assert guarded.get("web")["spec"]["nodeName"] == "node-a"
 

@@ -8,7 +8,7 @@ from controller.api.reasons import Reason
 from controller.oci.acceptance import check
 from tests.bad_containers import BASE
 
-STAYS = "spec.nodeName: must stay 'node-a': a container can't be moved; delete the object and create it anew"
+STAYS = "spec.nodeName: must stay 'node-a': a container can't be moved; set it back, or delete the object and create it anew"
 CASES: dict[str, tuple[dict[str, Any], str | None, Reason, str]] = {
     "a rule of the spec": ({"tty": "yes"}, None, Reason.INVALID_SPEC, "spec.tty: must be true or false; got 'yes'"),
     "another node": ({"nodeName": "node-b"}, "node-a", Reason.NODE_CHANGED, STAYS),
@@ -29,6 +29,21 @@ CASES: dict[str, tuple[dict[str, Any], str | None, Reason, str]] = {
         None,
         Reason.INVALID_IMAGE_NAME,
         "spec.image: image 'Shop/Web': the repository must be in lower case",
+    ),
+    "all of it at once": (
+        {"image": "Shop", "dependsOn": [{"name": "web"}], "autoRemove": True, "restartPolicy": {"name": "Always"}},
+        None,
+        Reason.INVALID_SPEC,
+        "spec.autoRemove: excludes restart policy Always; set restartPolicy.name to Never;"
+        " spec.dependsOn[0].name: must not be the container itself;"
+        " spec.image: image 'Shop': the repository must be in lower case",
+    ),
+    "an image of another type, and dependencies that are none": (
+        {"image": 7, "dependsOn": ["web", None]},
+        None,
+        Reason.INVALID_SPEC,
+        "spec.image: must be text: write it in quotes; got 7; spec.dependsOn[0]: must be an object (names and their values); got 'web';"
+        " spec.dependsOn[1]: must be an object (names and their values); got an object",
     ),
 }
 
