@@ -34,16 +34,20 @@ CASES: dict[str, tuple[dict[str, Any], str | None, Reason, str]] = {
         {"image": "Shop", "dependsOn": [{"name": "web"}], "autoRemove": True, "restartPolicy": {"name": "Always"}},
         None,
         Reason.INVALID_SPEC,
-        "spec.autoRemove: excludes restart policy Always; set restartPolicy.name to Never;"
-        " spec.dependsOn[0].name: must not be the container itself;"
-        " spec.image: image 'Shop': the repository must be in lower case",
+        (
+            "spec.autoRemove: excludes restart policy Always; set restartPolicy.name to Never;"
+            " spec.dependsOn[0].name: must not be the container itself;"
+            " spec.image: image 'Shop': the repository must be in lower case"
+        ),
     ),
     "an image of another type, and dependencies that are none": (
         {"image": 7, "dependsOn": ["web", None]},
         None,
         Reason.INVALID_SPEC,
-        "spec.image: must be text: write it in quotes; got 7; spec.dependsOn[0]: must be an object (names and their values); got 'web';"
-        " spec.dependsOn[1]: must be an object (names and their values); got an object",
+        (
+            "spec.image: must be text: write it in quotes; got 7; spec.dependsOn[0]: must be an object (names and their values); got 'web';"
+            " spec.dependsOn[1]: must be an object (names and their values); got an object"
+        ),
     ),
 }
 
