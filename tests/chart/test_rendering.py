@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import helm_python
 import kubernetes_validate
@@ -98,6 +99,28 @@ def test_notes_are_as_they_were_read(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(notes)
     assert notes == path.read_text()
+
+
+@pytest.mark.parametrize("manager", [{"enabled": False}, {"replicas": 0}], ids=["no manager", "none of its replicas"])
+def test_where_nobody_binds_the_notes_say_how_a_container_is_bound(manager: dict[str, Any]) -> None:
+    notes = render({"manager": manager}).notes
+    assert "helm test" not in notes
+    assert "labels: {tallyman.dev/node: NODE}" in notes
+    assert "nodeName: NODE" in notes
+
+
+@pytest.mark.parametrize(
+    ("budget", "warned"),
+    [
+        pytest.param({"minAvailable": 1}, True, id="all by their number"),
+        pytest.param({"minAvailable": "100%"}, True, id="all by their share"),
+        pytest.param({"minAvailable": "", "maxUnavailable": 0}, True, id="none may be away"),
+        pytest.param({"minAvailable": "", "maxUnavailable": 1}, False, id="one may be away"),
+    ],
+)
+def test_a_budget_that_lets_no_manager_go_is_warned_of(budget: dict[str, Any], warned: bool) -> None:
+    notes = render({"manager": {"podDisruptionBudget": {"enabled": True, **budget}}}).notes
+    assert ("lets no manager go" in notes) is warned
 
 
 def test_the_default_is_as_it_was_read() -> None:

@@ -30,6 +30,19 @@ REFUSED_BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
     "what is no quantity of CPU": ({"agent": {"reservedCPU": "banana"}}, "reservedCPU"),
     "less than no CPU": ({"agent": {"reservedCPU": -1}}, "reservedCPU"),
     "what is no quantity of memory": ({"agent": {"reservedMemory": "1 GB"}}, "reservedMemory"),
+    "a label of a node that is none": ({"agent": {"nodeLabels": {"a": "c d"}}}, "nodeLabels"),
+    "a label of a node that is the agent's own": (
+        {"agent": {"nodeLabels": {"kubernetes.io/hostname": "x"}}},
+        "kubernetes.io/hostname",
+    ),
+    "no containers at all": ({"agent": {"maxContainers": "0"}}, "maxContainers"),
+    "a registry that ends in a slash": ({"image": {"registry": "registry.example.com/"}}, "registry"),
+    "a registry with a scheme": ({"image": {"registry": "https://registry.example.com"}}, "registry"),
+    "a registry's configuration by its URL": (
+        {"agent": {"registry": {"hosts": {"https://registry.example.com": ""}}}},
+        "https://registry.example.com",
+    ),
+    "a disruption budget in words": ({"manager": {"podDisruptionBudget": {"minAvailable": "half"}}}, "minAvailable"),
     "a word that is no level of the log": ({"manager": {"logLevel": "loud"}}, "logLevel"),
 }
 REFUSED_BY_CHECKS: dict[str, tuple[dict[str, Any], str]] = {
@@ -41,6 +54,19 @@ REFUSED_BY_CHECKS: dict[str, tuple[dict[str, Any], str]] = {
     "two policies": (
         {"agent": {"policy": {"rules": [{"namespaces": ["*"], "allow": {}}], "existingConfigMap": "policy"}}},
         "agent.policy.rules and agent.policy.existingConfigMap exclude each other",
+    ),
+    "agents that are unwell between two lists": (
+        {"agent": {"listSeconds": 60, "staleSeconds": 60}},
+        "agent.staleSeconds must be above agent.listSeconds",
+    ),
+    "one port for two": ({"webhook": {"port": 9465}}, "webhook.port and manager.metricsPort are the same"),
+    "the permissions of an agent for everybody": (
+        {"agent": {"serviceAccount": {"create": False}}},
+        "agent.serviceAccount: with create=false, name the account that is there",
+    ),
+    "the permissions of a manager for everybody": (
+        {"manager": {"serviceAccount": {"create": False}}},
+        "manager.serviceAccount: with create=false, name the account that is there",
     ),
     "a disruption budget that says two things": (
         {"manager": {"podDisruptionBudget": {"enabled": True, "minAvailable": 1, "maxUnavailable": 1}}},

@@ -37,7 +37,7 @@
 - {{ printf "--reserved-cpu=%v" . | quote }}
 {{- end }}
 {{- with .reservedMemory }}
-- {{ printf "--reserved-memory=%s" . | quote }}
+- {{ printf "--reserved-memory=%s" (kindIs "string" . | ternary . (int64 . | toString)) | quote }}
 {{- end }}
 - --lease-duration-seconds={{ int .leaseDurationSeconds }}
 {{- if .standalone }}

@@ -29,19 +29,24 @@
 
 {{- define "tallyman.agentServiceAccount" -}}
 {{- with .Values.agent.serviceAccount }}
-{{- .name | default (ternary (include "tallyman.agent" $) "default" .create) }}
+{{- .name | default (include "tallyman.agent" $) }}
 {{- end }}
 {{- end }}
 
 {{- define "tallyman.managerServiceAccount" -}}
 {{- with .Values.manager.serviceAccount }}
-{{- .name | default (ternary (include "tallyman.manager" $) "default" .create) }}
+{{- .name | default (include "tallyman.manager" $) }}
 {{- end }}
 {{- end }}
 
 {{/* Whether there is a webhook: it is the manager that answers. */}}
 {{- define "tallyman.hasWebhook" -}}
 {{- if and .Values.manager.enabled .Values.webhook.enabled }}yes{{ end }}
+{{- end }}
+
+{{/* Whether anybody binds Containers to nodes. */}}
+{{- define "tallyman.binds" -}}
+{{- if or .Values.agent.standalone (and .Values.manager.enabled (gt (int .Values.manager.replicas) 0)) }}yes{{ end }}
 {{- end }}
 
 {{/* What selects the Pods of a component; never changes. Called with a dict of context and component, as are the others below. */}}
