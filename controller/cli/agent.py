@@ -19,6 +19,7 @@ from controller.agent.settings import Settings
 from controller.api.events import START_FAILURES
 from controller.cli.heap import share_heap
 from controller.cli.node_options import node_options
+from controller.cli.options import check_patience
 from controller.cli.version import VERSION
 
 _option = partial(click.option, show_envvar=True)
@@ -32,9 +33,16 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 
 def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {value.partition("=")[0]: value.partition("=")[2] or value for value in values}
-    if not pairs or not all(pairs):
-        raise click.BadParameter("write each runtime as NAME or NAME=BINARY")
+    pairs: dict[str, str] = {}
+    for value in values:
+        name, equals, binary = value.partition("=")
+        if not name or (equals and not binary):
+            raise click.BadParameter(f"{value!r}: write each runtime as NAME or NAME=BINARY")
+        if name in pairs:
+            raise click.BadParameter(f"{name!r} is given twice")
+        pairs[name] = binary or name
+    if not pairs:
+        raise click.BadParameter("there must be one")
     return pairs
 
 
@@ -231,6 +239,7 @@ def agent(  # noqa: PLR0917 - click passes by name
     lease_duration_seconds: int,
 ) -> None:
     """Run this node's agent: reconcile the Containers bound to it with its containerd."""
+    check_patience(list_seconds, stale_seconds)
     log.configure(log_level, log_format)
     metrics.build(VERSION)
     metrics.prepare(START_FAILURES)

@@ -14,7 +14,7 @@ import click
 from controller import log, metrics
 from controller.api.node import DEFAULT_LEASE_NAMESPACE
 from controller.cli.election_options import election_options, election_timing
-from controller.cli.options import address, log_options, namespace, option
+from controller.cli.options import address, check_patience, log_options, namespace, option
 from controller.cli.version import VERSION
 from controller.cli.webhook_options import admission_settings, webhook_options
 from controller.manager.settings import Settings
@@ -107,6 +107,7 @@ def manager(  # noqa: PLR0917 - click passes by name
     **webhook: Any,
 ) -> None:
     """Run a manager: bind Containers to nodes, and look after those whose node is lost."""
+    check_patience(list_seconds, stale_seconds)
     log.configure(log_level, log_format)
     metrics.build(VERSION)
     gc.set_threshold(*COLLECTED)

@@ -26,6 +26,16 @@ def namespace(_context: click.Context, _parameter: click.Parameter, value: str) 
     return value
 
 
+def check_patience(list_seconds: float, stale_seconds: float) -> None:
+    """Whoever lists seldom must not call itself unwell between two lists.
+
+    Raises:
+        click.UsageError: it would.
+    """
+    if stale_seconds <= list_seconds:
+        raise click.UsageError(f"--stale-seconds ({stale_seconds:g}) must be above --list-seconds ({list_seconds:g})")
+
+
 _LOG = (
     option(
         "--log-level",

@@ -19,6 +19,12 @@ def _address(context: click.Context, parameter: click.Parameter, value: str | No
     return None if value is None else address(context, parameter, value)
 
 
+def _service(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", value) is None:
+        raise click.BadParameter(f"{value!r} is not a Service's name: lower case letters, digits and '-', at most 63")
+    return value
+
+
 def _hosts(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_host(value) for value in values)
 
@@ -49,6 +55,7 @@ _OPTIONS = (
         envvar="TALLYMAN_WEBHOOK_SERVICE",
         default=DEFAULT_SERVICE,
         show_default=True,
+        callback=_service,
         help="Service, in the namespace of the Leases, by which the API server calls the webhook.",
     ),
     option(
@@ -93,8 +100,14 @@ def admission_settings(
     webhook_cert_dir: Path | None,
     webhook_check_seconds: float,
 ) -> AdmissionSettings | None:
-    """What the options say; None when there is to be no webhook. `namespace` is that of the Leases."""
+    """What the options say; None when there is to be no webhook. `namespace` is that of the Leases.
+
+    Raises:
+        click.UsageError: there is to be none, and something is said of it.
+    """
     if webhook_address is None:
+        if webhook_configuration or webhook_cert_dir or webhook_hosts:
+            raise click.UsageError("the options of the webhook need --webhook-address: without it there is no webhook")
         return None
     return AdmissionSettings(
         host=webhook_address[0],
