@@ -19,6 +19,7 @@ from controller.manager.certificates import Keyring
 from controller.manager.tls import LiveContext, Unusable
 
 RETRY_SECONDS: Final = 2.0
+WAITS: Final = "the manager that leads makes it (see the Lease tallyman-manager), if that one has --webhook-address and --webhook-configuration"
 Clock = Callable[[], datetime]
 _log = log.get(__name__)
 
@@ -84,7 +85,8 @@ class CertificateKeeper:
     def unready(self) -> list[str]:
         """What keeps the webhook from being called, in words; empty when all is well."""
         found = self._tls.unready(self._clock())
-        return [f"{found[0]}: {self._trouble}"] if found and self._trouble else found
+        why = self._trouble or ("" if self._leads() else WAITS)
+        return [f"{found[0]}: {why}"] if found and why else found
 
     async def look(self) -> bool:
         """Compare once, and mend what this manager may mend. What goes wrong is logged, and told by `unready`."""
