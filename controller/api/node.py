@@ -100,7 +100,7 @@ class ContainerCounts(Model):
 
 
 class ContainerNodeStatus(Model):
-    """What the agent reports of its node. Written when it changes, and every five minutes."""
+    """What the agent reports of its node. Written when it changes, and every five minutes; by the manager when the agent is lost."""
 
     agent_version: str | None = None
     """Version of the agent."""

@@ -94,7 +94,7 @@ class ContainerHealth(Model):
 
 
 class ContainerStatus(Model):
-    """What the agent observed. Written by the agent alone, and only when it changes."""
+    """What the agent observed. Written when it changes: by the agent, and by the manager while there is no agent for it."""
 
     observed_generation: int | None = None
     """The generation of the spec that this status speaks of."""
