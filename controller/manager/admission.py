@@ -151,9 +151,10 @@ def _moved_from(request: Request) -> str | None:
     node, wanted = _spec(request.old).get("nodeName"), _spec(request.new).get("nodeName")
     if not isinstance(node, str) or wanted == node:
         return None
-    status: Json = request.old.get("status") or {}
-    stays = read_status(status).node_name or node
-    return None if is_released(status) or wanted == stays else stays
+    status = read_status(request.old.get("status") or {})
+    stays = status.node_name or node
+    released = is_released(status.node_name, (condition.reason for condition in status.conditions))
+    return None if released or wanted == stays else stays
 
 
 def _told(value: object) -> str:

@@ -111,16 +111,19 @@ def container(body: Body) -> ContainerRecord:
         movable=spec.get("reschedule") == ReschedulePolicy.WHEN_NODE_GONE and not _ended(metadata, spec, status),
         state=_interned(status.get("state")),
         status_node=_interned(status.get("nodeName")),
-        released=is_released(status),
+        released=is_released(
+            status.get("nodeName"), (str(one.get("reason")) for one in status.get("conditions") or ())
+        ),
         ready=_ready(status),
     )
 
 
-def is_released(status: Body) -> bool:
-    """Whether the manager has taken back what the status said of a node that is gone; nobody else can say so."""
-    return not status.get("nodeName") and any(
-        condition.get("reason") == Reason.RESCHEDULED for condition in status.get("conditions") or ()
-    )
+def is_released(node: str | None, reasons: Iterable[str]) -> bool:
+    """Whether a status, by its `nodeName` and its conditions' reasons, has had taken back what it said of a node that is gone.
+
+    The manager alone does that, before it binds the Container to another one.
+    """
+    return not node and Reason.RESCHEDULED in reasons
 
 
 def node(body: Body) -> NodeRecord:
