@@ -9,7 +9,6 @@ import re
 import resource
 import signal
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 import click
@@ -19,17 +18,8 @@ from controller.agent.settings import Settings
 from controller.api.events import START_FAILURES
 from controller.cli.heap import share_heap
 from controller.cli.node_options import node_options
-from controller.cli.options import check_patience
+from controller.cli.options import address, check_patience, log_options, option
 from controller.cli.version import VERSION
-
-_option = partial(click.option, show_envvar=True)
-
-
-def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
-    host, _, port = value.rpartition(":")
-    if not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:9464")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host is the user's choice
 
 
 def _runtimes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -53,7 +43,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
 
 
 @click.command()
-@_option(
+@option(
     "--node-name",
     callback=_node_name,
     envvar="NODE_NAME",
@@ -61,29 +51,29 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default="host name",
     help="Name of this node.",
 )
-@_option(
+@option(
     "--containerd-address",
     envvar="CONTAINERD_ADDRESS",
     default="/run/containerd/containerd.sock",
     show_default=True,
     help="Socket of this node's containerd.",
 )
-@_option(
+@option(
     "--containerd-namespace",
     envvar="CONTAINERD_NAMESPACE",
     default="tallyman",
     show_default=True,
     help="containerd namespace that the agent works in; it belongs to the agent alone.",
 )
-@_option("--snapshotter", envvar="CONTAINERD_SNAPSHOTTER", default="overlayfs", show_default=True, help="Snapshotter.")
-@_option(
+@option("--snapshotter", envvar="CONTAINERD_SNAPSHOTTER", default="overlayfs", show_default=True, help="Snapshotter.")
+@option(
     "--standalone/--no-standalone",
     envvar="TALLYMAN_STANDALONE",
     default=False,
     show_default=True,
     help="Also bind containers without a node to this one. For one node without a manager.",
 )
-@_option(
+@option(
     "--registry-config-dir",
     envvar="TALLYMAN_REGISTRY_CONFIG_DIR",
     type=click.Path(path_type=Path),
@@ -91,7 +81,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Directory with containerd's hosts.toml files.",
 )
-@_option(
+@option(
     "--seccomp-dir",
     envvar="TALLYMAN_SECCOMP_DIR",
     type=click.Path(path_type=Path),
@@ -99,13 +89,13 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Directory of seccomp profiles of type Localhost.",
 )
-@_option(
+@option(
     "--policy-file",
     envvar="TALLYMAN_POLICY_FILE",
     type=click.Path(path_type=Path),
     help="YAML file that says what Containers may do on this node; without one, nothing that reaches out of them.",
 )
-@_option(
+@option(
     "--host-root",
     envvar="TALLYMAN_HOST_ROOT",
     type=click.Path(path_type=Path),
@@ -113,7 +103,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Where the node's root filesystem is mounted.",
 )
-@_option(
+@option(
     "--run-dir",
     envvar="TALLYMAN_RUN_DIR",
     type=click.Path(path_type=Path),
@@ -121,7 +111,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Directory of the agent's own for what need not survive a reboot.",
 )
-@_option(
+@option(
     "--boot-id-file",
     envvar="TALLYMAN_BOOT_ID_FILE",
     type=click.Path(path_type=Path),
@@ -129,7 +119,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="File with the id of the node's present boot.",
 )
-@_option(
+@option(
     "--log-dir",
     envvar="TALLYMAN_LOG_DIR",
     type=click.Path(path_type=Path),
@@ -137,13 +127,13 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Directory for the output of containers.",
 )
-@_option(
+@option(
     "--init-path",
     envvar="TALLYMAN_INIT_PATH",
     type=click.Path(path_type=Path),
     help="A static init on the node (tini).",
 )
-@_option(
+@option(
     "--runtime",
     "runtimes",
     envvar="TALLYMAN_RUNTIMES",
@@ -153,22 +143,22 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     callback=_runtimes,
     help="An OCI runtime, as NAME or NAME=BINARY; may be repeated. The first is the default.",
 )
-@_option(
+@option(
     "--metrics-address",
     envvar="TALLYMAN_METRICS_ADDRESS",
     default="127.0.0.1:9464",
     show_default=True,
-    callback=_address,
+    callback=address,
     help="HOST:PORT of /metrics, /healthz and /readyz.",
 )
-@_option(
+@option(
     "--container-metrics/--no-container-metrics",
     envvar="TALLYMAN_CONTAINER_METRICS",
     default=True,
     show_default=True,
     help="Metrics about single Containers, which name them; about 40 series for each that runs.",
 )
-@_option(
+@option(
     "--workers",
     envvar="TALLYMAN_WORKERS",
     type=click.IntRange(1, 256),
@@ -176,7 +166,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Looks at once.",
 )
-@_option(
+@option(
     "--list-seconds",
     envvar="TALLYMAN_LIST_SECONDS",
     type=click.FloatRange(1, 3600),
@@ -184,7 +174,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Seconds between comparisons with a list.",
 )
-@_option(
+@option(
     "--stale-seconds",
     envvar="TALLYMAN_STALE_SECONDS",
     type=click.FloatRange(2, 86400),
@@ -192,22 +182,7 @@ def _node_name(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Age of the last good list from which on the agent is unwell.",
 )
-@_option(
-    "--log-level",
-    envvar="TALLYMAN_LOG_LEVEL",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="Least level that is logged.",
-)
-@_option(
-    "--log-format",
-    envvar="TALLYMAN_LOG_FORMAT",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="Form of the log.",
-)
+@log_options
 @node_options
 def agent(  # noqa: PLR0917 - click passes by name
     node_name: str,

@@ -1,9 +1,7 @@
 """The options of `tallyman agent` about the node as the cluster sees it: its labels, its room, its heartbeat."""
 
-import re
 from collections.abc import Callable
 from decimal import Decimal
-from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -11,9 +9,9 @@ import click
 from controller.api import quantity
 from controller.api.node import DEFAULT_LEASE_NAMESPACE, DEFAULT_MAX_CONTAINERS, LEASE_DURATION_SECONDS, OWN_LABELS
 from controller.api.scalars import label_key_problem, label_value_problem
+from controller.cli.options import namespace, option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_option = partial(click.option, show_envvar=True)
 
 
 def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -38,14 +36,8 @@ def _quantity(_context: click.Context, _parameter: click.Parameter, value: str) 
         raise click.BadParameter(str(error)) from error
 
 
-def _namespace(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value) is None:
-        raise click.BadParameter(f"{value!r} is not the name of a namespace")
-    return value
-
-
 _OPTIONS = (
-    _option(
+    option(
         "--node-label",
         "node_labels",
         envvar="TALLYMAN_NODE_LABELS",
@@ -53,7 +45,7 @@ _OPTIONS = (
         callback=_labels,
         help="A label of the node's ContainerNode, as KEY=VALUE; may be repeated.",
     ),
-    _option(
+    option(
         "--max-containers",
         envvar="TALLYMAN_MAX_CONTAINERS",
         type=click.IntRange(1, 100_000),
@@ -61,7 +53,7 @@ _OPTIONS = (
         show_default=True,
         help="Most Containers that a manager may bind to this node.",
     ),
-    _option(
+    option(
         "--reserved-cpu",
         envvar="TALLYMAN_RESERVED_CPU",
         default="0",
@@ -69,7 +61,7 @@ _OPTIONS = (
         callback=_quantity,
         help="Cores that a manager may not give to Containers: `500m`, `2`.",
     ),
-    _option(
+    option(
         "--reserved-memory",
         envvar="TALLYMAN_RESERVED_MEMORY",
         default="0",
@@ -77,15 +69,15 @@ _OPTIONS = (
         callback=_quantity,
         help="Memory that a manager may not give to Containers: `512Mi`, `2Gi`.",
     ),
-    _option(
+    option(
         "--lease-namespace",
         envvar="TALLYMAN_LEASE_NAMESPACE",
         default=DEFAULT_LEASE_NAMESPACE,
         show_default=True,
-        callback=_namespace,
+        callback=namespace,
         help="Namespace of the Lease that is this node's heartbeat.",
     ),
-    _option(
+    option(
         "--lease-duration-seconds",
         envvar="TALLYMAN_LEASE_DURATION_SECONDS",
         type=click.IntRange(4, 600),
@@ -98,6 +90,6 @@ _OPTIONS = (
 
 def node_options(command: Command) -> Command:
     """Give a command these options."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
+    for made in reversed(_OPTIONS):
+        command = made(command)
     return command
