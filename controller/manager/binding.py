@@ -18,6 +18,7 @@ SHARE_STEPS: Final = 10
 """Nodes whose shares of requested resources lie within one step of so many count as loaded alike; then the spread decides."""
 _MEBIBYTE: Final = 2**20
 _GIBIBYTE: Final = 2**30
+_TEBIBYTE: Final = 2**40
 
 
 class Why(StrEnum):
@@ -155,8 +156,10 @@ def hindrances(demand: Demand, node: Candidate, load: Load) -> Iterator[Hindranc
     for key, value in demand.selector:
         if node.labels.get(key) != value:
             yield Hindrance(Why.LABELS, f"{key}={value} is asked for")
-    if (demand.runtime or node.default_runtime) not in node.runtimes:
-        yield Hindrance(Why.RUNTIME, demand.runtime or node.default_runtime)
+    runtime = demand.runtime or node.default_runtime
+    # NB: of a node that has reported nothing, that is told by itself.
+    if runtime not in node.runtimes and (runtime or node.cpu is not None):
+        yield Hindrance(Why.RUNTIME, runtime)
     yield from _room(demand, node, load)
 
 
@@ -230,7 +233,9 @@ def _cores(milli: int) -> str:
 
 
 def _bytes(count: int) -> str:
-    """For people: in Gi where that is exact, else in Mi, rounded down; to the byte where that would say nothing."""
+    """For people: in Ti or Gi where that is exact, else in Mi, rounded down; to the byte where that would say nothing."""
+    if count and count % _TEBIBYTE == 0:
+        return f"{count // _TEBIBYTE}Ti"
     if count and count % _GIBIBYTE == 0:
         return f"{count // _GIBIBYTE}Gi"
     return f"{count // _MEBIBYTE}Mi" if count >= _MEBIBYTE else str(count)

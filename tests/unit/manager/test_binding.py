@@ -77,6 +77,20 @@ def load(containers: int = 0, cpu: int = 0, memory: int = 0, **groups: int) -> L
         ),
         pytest.param(Demand(), candidate(cpu=None), load(), "capacity not reported", id="no capacity known"),
         pytest.param(
+            Demand(),
+            candidate(cpu=None, runtimes=frozenset(), default_runtime=""),
+            load(),
+            "capacity not reported",
+            id="nothing known",
+        ),
+        pytest.param(
+            Demand(memory=99 * 1024 * GIBIBYTE),
+            candidate(),
+            load(),
+            "too little memory (99Ti asked for, 8Gi of 8Gi free)",
+            id="more memory than any node has",
+        ),
+        pytest.param(
             Demand(cpu=2000),
             candidate(),
             load(1, cpu=2500),
