@@ -13,12 +13,17 @@ RUN pip --python /opt/tallyman/bin/python install --no-deps --no-compile . \
  && /opt/tallyman/bin/python -m compileall -q -j 0 /opt/tallyman/lib
 
 FROM python:${PYTHON}-slim
+ARG PYTHON
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG CREATED=unknown
 LABEL org.opencontainers.image.title="tallyman" \
       org.opencontainers.image.description="Runs containers the Kubernetes way, without Pods" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="docker.io/library/python:${PYTHON}-slim" \
+      org.opencontainers.image.vendor="The authors of Tallyman" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN pip uninstall -y -q pip setuptools wheel 2>/dev/null || true
 COPY --from=build /opt/tallyman /opt/tallyman

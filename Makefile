@@ -79,7 +79,9 @@ lock: $(READY) ## Write the lock files anew from pyproject.toml
 
 .PHONY: image
 image: ## Build the agent's image
-	docker build -t tallyman:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
+	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
+	docker build -t "tallyman:$$version" --build-arg VERSION="$$version" --build-arg REVISION="$$(git rev-parse HEAD)" \
+	  --build-arg CREATED="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" .
 
 .PHONY: clean
 clean: down ## Remove the environment and all caches of this checkout
