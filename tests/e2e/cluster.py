@@ -116,10 +116,10 @@ class Cluster:
         """All ContainerNodes."""
         return list(self.objects.list_cluster_custom_object(GROUP, VERSION, NODES)["items"])
 
-    def delete_lease(self, name: str) -> None:
+    def delete_lease(self, name: str, namespace: str = LEASE_NAMESPACE) -> None:
         """Delete a Lease; one that is gone is as good."""
         try:
-            self.coordination.delete_namespaced_lease(name, LEASE_NAMESPACE)
+            self.coordination.delete_namespaced_lease(name, namespace)
         except ApiException as error:
             if error.status != 404:
                 raise

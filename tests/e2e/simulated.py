@@ -57,8 +57,9 @@ class SimulatedNode:
 class Fleet:
     """All simulated nodes of a test."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, lease_namespace: str) -> None:
         self._cluster = cluster
+        self._lease_namespace = lease_namespace
         self._nodes: dict[str, SimulatedNode] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeats")
@@ -119,12 +120,12 @@ class Fleet:
         }
         api = self._cluster.coordination
         try:
-            api.patch_namespaced_lease(name, LEASE_NAMESPACE, {"spec": spec}, _request_timeout=5)
+            api.patch_namespaced_lease(name, self._lease_namespace, {"spec": spec}, _request_timeout=5)
         except ApiException as error:
             if error.status != 404:
                 raise
             body = {"metadata": {"name": name}, "spec": spec}
-            api.create_namespaced_lease(LEASE_NAMESPACE, body, _request_timeout=5)
+            api.create_namespaced_lease(self._lease_namespace, body, _request_timeout=5)
 
     def start(self) -> None:
         """Let their hearts beat."""
@@ -136,13 +137,13 @@ class Fleet:
         self._thread.join()
         for name in self._nodes:
             self._cluster.delete_node(name)
-            self._cluster.delete_lease(f"tallyman-node-{name}")
+            self._cluster.delete_lease(f"tallyman-node-{name}", self._lease_namespace)
 
 
 @contextmanager
-def fleet(cluster: Cluster) -> Iterator[Fleet]:
+def fleet(cluster: Cluster, lease_namespace: str = LEASE_NAMESPACE) -> Iterator[Fleet]:
     """A fleet without nodes, to which a test adds its own."""
-    made = Fleet(cluster)
+    made = Fleet(cluster, lease_namespace)
     made.start()
     try:
         yield made

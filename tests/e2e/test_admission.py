@@ -15,11 +15,12 @@ from kubernetes.client.exceptions import ApiException
 from controller.manager import certificates, pki
 from controller.manager.certificates import Keyring
 from tests.bad_containers import BAD_CONTAINERS, BadContainer
-from tests.e2e import waiting
+from tests.e2e import simulated, waiting
 from tests.e2e.cluster import FINALIZER, NODE_LABEL, Cluster, Namespace
 from tests.e2e.door import BAD, BAD_SAYS, HOST, SECRET, WEBHOOK, Door, DoorKeeper, apply, encoded, message, refusal
 from tests.e2e.node import Node
 from tests.e2e.objects import FOREVER, condition, is_refused, status
+from tests.e2e.simulated import SimulatedNode, because, node_of
 
 DENIED = f'admission webhook "{WEBHOOK}" denied the request: '
 FAILED = f'Internal error occurred: failed calling webhook "{WEBHOOK}": '
@@ -169,6 +170,18 @@ def test_a_container_is_not_moved(guarded: Namespace, door: Door, node_name: str
         door.guard(guarded)
         guarded.change("web", nodeName="node-a")
         guarded.running("web")
+
+
+@pytest.mark.feature("D3", "K2")
+def test_the_moves_of_the_manager_pass_also_of_what_never_ran(guarded: Namespace, cluster: Cluster, home: str) -> None:
+    guarded.create("mover", nodeName="nowhere", reschedule="WhenNodeGone")
+    # NB: without a Lease that says otherwise, the usual duration counts.
+    guarded.wait("mover", lambda now: because(now) == "Pending False Unbindable", "fits on no node", seconds=90)
+    with simulated.fleet(cluster, home) as nodes:
+        nodes.add(SimulatedNode("roomy"))
+        guarded.wait("mover", lambda now: node_of(now) == ("roomy", "roomy"), "is moved")
+        reasons = [event.reason for event in guarded.events("mover")]
+        assert "BindError" not in reasons
 
 
 @pytest.mark.feature("D3")
