@@ -128,10 +128,10 @@ async def _output(cluster: Cluster, client: Containerd, here: World, count: int)
 
 
 async def _restarts(cluster: Cluster, client: Containerd, here: World, made_from: raw.Template, count: int) -> Row:
-    floors, ours = [], []
+    floors, ours, turn = [], [], -(-count // ROUNDS)
     for _ in range(ROUNDS):
-        floors += await raw.serial(client, made_from, -(-count // ROUNDS))
-        ours += await restarting.restarts(cluster, here.image, -(-count // ROUNDS))
+        floors += await raw.serial(client, made_from, turn)
+        ours += await restarting.restarts(cluster, here.image, turn)
     floor, p50 = percentile(floors, 50), percentile(ours, 50)
     name = "(g) exit → running again, p50"
     ratio = f"{p50 / floor:.2f} x"

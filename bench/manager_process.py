@@ -48,8 +48,7 @@ class ManagerProcess:
         async with ClientSession() as session:
             while True:
                 try:
-                    async with session.get(f"http://{self.metrics}/metrics") as answer:
-                        page = await answer.text()
+                    page = await measure.page(session, self.metrics)
                     known = _CONTAINERS.search(page)
                     compared = len(_LISTED.findall(page)) == KINDS
                     if known and float(known[1]) == count and compared and bool(_LEADER.search(page)) == leads:

@@ -103,13 +103,18 @@ def _megabytes(pid: int, figure: str) -> float:
     return 0.0
 
 
+async def page(session: ClientSession, address: str) -> str:
+    """The metrics of an agent; raises `aiohttp.ClientError` while it does not listen."""
+    async with session.get(f"http://{address}/metrics") as answer:
+        return await answer.text()
+
+
 async def all_told(address: str) -> None:
     """Wait until an agent has posted all its Events: they come for a while after what they tell of, and until then it works."""
     async with ClientSession() as session:
         while True:
-            async with session.get(f"http://{address}/metrics") as answer:
-                if _WAITING.search(await answer.text()):
-                    return
+            if _WAITING.search(await page(session, address)):
+                return
             await asyncio.sleep(1)
 
 

@@ -71,8 +71,8 @@ async def _rate(here: World) -> Rate:
 
 
 async def _counted(here: World) -> float:
-    async with ClientSession() as session, session.get(f"http://{here.metrics}/metrics") as answer:
-        return sum(float(value) for value in _COUNTED.findall(await answer.text()))
+    async with ClientSession() as session:
+        return sum(float(value) for value in _COUNTED.findall(await measure.page(session, here.metrics)))
 
 
 async def of_cat(client: Containerd, made_from: raw.Template, directory: Path, count: int) -> Rate:

@@ -83,8 +83,7 @@ async def settled(address: str, count: int) -> str:
     async with ClientSession() as session:
         while True:
             try:
-                async with session.get(f"http://{address}/metrics") as answer:
-                    page = await answer.text()
+                page = await measure.page(session, address)
                 looked = min(_total(_LOOKS, page), _total(_RUNNING, page)) >= count
                 if looked and _total(_BUSY, page) == 0:
                     return page

@@ -17,7 +17,7 @@ async def of_agent(here: World, count: int) -> float:
     async with ClientSession() as session:
         before = measure.cpu_seconds(here.agent.pid)
         for _ in range(count):
-            await _page(session, here)
+            await measure.page(session, here.metrics)
         return (measure.cpu_seconds(here.agent.pid) - before) / count
 
 
@@ -25,7 +25,7 @@ async def bare(here: World, count: int) -> float:
     """CPU seconds that it takes to write down once, out of so many times, what such a scrape has."""
     async with ClientSession() as session:
         registry = CollectorRegistry()
-        registry.register(_Page(await _page(session, here)))
+        registry.register(_Page(await measure.page(session, here.metrics)))
     before = time.process_time()
     for _ in range(count):
         generate_latest(registry)
@@ -40,8 +40,3 @@ class _Page(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._families
-
-
-async def _page(session: ClientSession, here: World) -> str:
-    async with session.get(f"http://{here.metrics}/metrics") as answer:
-        return await answer.text()
