@@ -6,11 +6,11 @@ wrong order do no harm. Decides nothing and changes nothing in containerd.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from controller.agent import identity
 from controller.agent.identity import Key
@@ -20,6 +20,7 @@ from controller.containerd.client import Containerd
 from controller.containerd.containers import ContainerRecord
 from controller.containerd.tasks import TaskRecord, TaskStatus
 
+Answer = TypeVar("Answer")
 OURS = f'labels."{identity.UID}"'
 """containerd's filter for containers that carry an object's uid."""
 
@@ -113,11 +114,8 @@ def _shows_end(known: ObservedContainer, event: event_types.TaskExit) -> bool:
 
 def _is_about_process(event: event_types.Event) -> bool:
     """Whether it leaves the container's record as it was."""
-    match event:
-        case event_types.ContainerCreate() | event_types.ContainerUpdate() | event_types.ContainerDelete():
-            return False
-        case _:
-            return True
+    record = event_types.ContainerCreate | event_types.ContainerUpdate | event_types.ContainerDelete
+    return not isinstance(event, record)
 
 
 def _labelled(labels: Mapping[str, str]) -> dict[str, Any]:
@@ -217,12 +215,7 @@ class ObservedStore:
 
     async def refresh(self, container_id: str) -> ObservedContainer | None:
         """Ask containerd about one container; raises `ContainerdError`."""
-        while True:
-            version = self._version[container_id]
-            seen = await self._ask(container_id)
-            if self._version[container_id] == version:
-                break
-            # NB: an action or a list came in between; which of the two is newer, only another answer tells.
+        seen = await self._undisturbed(container_id, self._ask)
         if seen is None:
             self.drop(container_id)
             return None
@@ -231,14 +224,19 @@ class ObservedStore:
 
     async def _refresh_task(self, container_id: str) -> None:
         """Ask containerd about the process of one container."""
-        while True:
-            version = self._version[container_id]
-            task = await self._task(container_id)
-            if self._version[container_id] == version:
-                break
+        task = await self._undisturbed(container_id, self._task)
         known = self._by_id.get(container_id)
         if known is not None:
             self.put(_with_memory(replace(known, task=None if task is None else from_task(task)), known))
+
+    async def _undisturbed(self, container_id: str, ask: Callable[[str], Awaitable[Answer]]) -> Answer:
+        """An answer about one container that nothing has overtaken."""
+        while True:
+            version = self._version[container_id]
+            answer = await ask(container_id)
+            if self._version[container_id] == version:
+                return answer
+            # NB: an action or a list came in between; which of the two is newer, only another answer tells.
 
     async def _ask(self, container_id: str) -> ObservedContainer | None:
         try:

@@ -79,7 +79,7 @@ class CertificateKeeper:
     async def run(self) -> None:
         """Look again and again, until cancelled; often while there is trouble or no certificate that can be used."""
         while True:
-            well = await self.look() and not self.unready()
+            well = await self.look() and not self._tls.unready(self._clock())
             await asyncio.sleep(self._seconds if well else min(self._seconds, RETRY_SECONDS))
 
     def unready(self) -> list[str]:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 COUNT = """
-import ctypes, os, sys, threading
+import ctypes, sys, threading
 if sys.argv[1] == "shared":
     from controller.cli.heap import share_heap
     share_heap()
